@@ -1,0 +1,103 @@
+/** The config file as a user writes it (`OmnibusConfig`) and as plain resolved data (`ResolvedConfig`). */
+
+export interface OmnibusConfig {
+  bus?: BusConfig
+  web?: WebConfig
+  /** Consumer units by name. */
+  consumers?: Record<string, ConsumerConfig>
+  hooks?: Hooks
+  /** The budget of a whole graceful stop. Milliseconds. @default 25_000 */
+  gracefulTimeoutMs?: number
+  /** Longest a hook may take. Milliseconds. @default 30_000 */
+  hookTimeoutMs?: number
+  /** Restart policy of every unit that does not say otherwise. */
+  restart?: RestartConfig
+  /** What a unit that is dead for good does to the whole. @default 'exit' (code 69) */
+  onPermanentFailure?: 'exit' | 'degrade'
+  /** Where the master writes its pid. @default none */
+  pidFile?: string
+  /** `host:port` or `unix:/path` of /livez, /readyz and /status. @default none */
+  probes?: string
+  log?: { level?: 'debug' | 'info' | 'warn' | 'error' }
+}
+
+export interface BusConfig {
+  /** One broker or several to try in turn. @default the built-in broker in `data` */
+  url?: string | string[] | undefined
+  /** The built-in broker's folder, relative to the config file. @default '.omnibus' */
+  data?: string
+  /** `host:port` where the built-in broker also speaks AMQP over TCP. @default none */
+  listen?: string
+}
+
+export interface WebConfig {
+  /** Module that exports the app, or a script that listens itself; relative to the config file. */
+  entry: string
+  /** `host:port`, `:port` or `unix:/path`. @default `127.0.0.1:8000`, or `0.0.0.0:$PORT` where PORT is set */
+  bind?: string
+  /** @default $WEB_CONCURRENCY or 1 */
+  workers?: number
+  /** A worker whose event loop is silent this long is killed. Milliseconds; 0 never. @default 10_000 */
+  heartbeatTimeoutMs?: number
+  /** A worker must listen by then. Milliseconds. @default 30_000 */
+  startTimeoutMs?: number
+  restart?: RestartConfig
+}
+
+export interface ConsumerConfig {
+  /** Module that exports what `consume()` or `broadcast()` returned; relative to the config file. */
+  entry: string
+  /** @default 1 */
+  instances?: number
+  /** 'thread' puts the instances as threads in one host process. @default 'process' */
+  kind?: 'process' | 'thread'
+  /** Milliseconds; 0 never. @default 30_000 */
+  heartbeatTimeoutMs?: number
+  /** It must be loaded and connected by then. Milliseconds. @default 30_000 */
+  startTimeoutMs?: number
+  restart?: RestartConfig
+}
+
+export interface RestartConfig {
+  /** First wait after a crash, doubled each time up to `maxMs`, with jitter. @default 100 */
+  minMs?: number
+  /** @default 30_000 */
+  maxMs?: number
+  /** Dead for good after this many crashes within `windowMs`. @default 5 */
+  maxCrashes?: number
+  /** @default 60_000 */
+  windowMs?: number
+}
+
+/** Server hooks, with Gunicorn's names in camelCase. They run in the hook host, never in the master. */
+export interface Hooks {
+  /** Before consumers and web start; the broker is up. Also whenever the hook host is replaced. */
+  onStarting?(context: HookContext): void | Promise<void>
+  /** After everything else but the broker has stopped; on a reload in the old host, after the new one's `onStarting`. */
+  onExit?(context: HookContext & { readonly reason: 'stop' | 'reload' }): void | Promise<void>
+}
+
+export interface HookContext {
+  readonly config: ResolvedConfig
+}
+
+export type ResolvedRestart = Required<RestartConfig>
+
+export interface ResolvedConfig {
+  /** The config file, absolute; absent when everything came from flags. */
+  readonly file?: string
+  /** The folder relative paths start from. */
+  readonly root: string
+  readonly bus: { readonly urls: readonly string[]; readonly builtin: boolean; readonly data: string; readonly listen?: string }
+  readonly web?: Required<Omit<WebConfig, 'restart'>> & { readonly restart: ResolvedRestart }
+  readonly consumers: Readonly<Record<string, Required<Omit<ConsumerConfig, 'restart'>> & { readonly restart: ResolvedRestart }>>
+  /** Names of the server hooks the file has. */
+  readonly hooks: readonly (keyof Hooks)[]
+  readonly gracefulTimeoutMs: number
+  readonly hookTimeoutMs: number
+  readonly onPermanentFailure: 'exit' | 'degrade'
+  readonly restart: ResolvedRestart
+  readonly pidFile?: string
+  readonly probes?: string
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+}

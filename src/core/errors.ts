@@ -1,0 +1,149 @@
+/**
+ * The error taxonomy: one level below `OmnibusError`, each class with a stable `code`.
+ * Branch on the class or the code, never on the text. Messages never hold a secret: URLs pass `redactUrl` first.
+ */
+
+/** One thing wrong with an option, a config file or a value. */
+export interface Problem {
+  /** Where, e.g. `web.workers`. */
+  readonly path: string
+  /** What would have been right, e.g. `a whole number from 1`. */
+  readonly expected: string
+  /** What was there, shortened. */
+  readonly got: string
+}
+
+// Branding through the symbol registry keeps `instanceof` true when two copies of the package are installed.
+const BRAND = Symbol.for('omnibus.error')
+
+export abstract class OmnibusError extends Error {
+  abstract readonly code: string
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = new.target.name
+    Object.defineProperty(this, BRAND, { value: this.name })
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (typeof value !== 'object' || value === null || !(BRAND in value)) return false
+    return this === OmnibusError || Reflect.get(value, BRAND) === this.name || this.prototype.isPrototypeOf(value)
+  }
+}
+
+/** Options or a config file that cannot work; lists every problem at once. Raised before anything is started. */
+export class ConfigError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_CONFIG'
+  readonly problems: readonly Problem[]
+
+  constructor(subject: string, problems: readonly Problem[], options?: { cause?: unknown }) {
+    const lines = problems.map((p) => `  ${p.path}: expected ${p.expected}, got ${p.got}`)
+    super(`${subject} cannot be used:\n${lines.join('\n')}`, options)
+    this.problems = problems
+  }
+}
+
+/** An optional peer dependency is not installed; the message holds the command that installs it. */
+export class MissingPeerError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_MISSING_PEER'
+
+  constructor(peer: string, neededFor: string, options?: { cause?: unknown }) {
+    super(`${neededFor} needs the package "${peer}". Install it with: npm install ${peer}`, options)
+  }
+}
+
+/** The broker behind this transport cannot do what was asked. Raised when declared or subscribed, never later. */
+export class UnsupportedError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_UNSUPPORTED'
+}
+
+/**
+ * The broker cannot be reached, refused us, or the link died. `Connection` is already retrying unless `fatal`.
+ */
+export class ConnectionError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_CONNECTION'
+  /** True when trying again with the same settings cannot help (wrong password, unknown vhost). */
+  readonly fatal: boolean
+
+  constructor(message: string, options?: { cause?: unknown; fatal?: boolean }) {
+    super(message, options)
+    this.fatal = options?.fatal ?? false
+  }
+}
+
+/**
+ * A topology operation the broker refused, as AMQP's channel errors are: what exists has other arguments (406),
+ * does not exist (404), is in exclusive use (405) or is forbidden (403).
+ */
+export class TopologyError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_TOPOLOGY'
+  readonly replyCode: number
+
+  constructor(message: string, replyCode: number, options?: { cause?: unknown }) {
+    super(message, options)
+    this.replyCode = replyCode
+  }
+}
+
+export type PublishFailure = 'unroutable' | 'nacked' | 'timeout' | 'aborted' | 'closed' | 'refused'
+
+/** A message the broker has not confirmed, and why. With `timeout` it may still have been taken. */
+export class PublishError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_PUBLISH'
+  readonly reason: PublishFailure
+  readonly messageId: string | undefined
+
+  constructor(message: string, reason: PublishFailure, options?: { cause?: unknown; messageId?: string | undefined }) {
+    super(message, options)
+    this.reason = reason
+    this.messageId = options?.messageId
+  }
+}
+
+/** A body that cannot be encoded, or is refused or cannot be read on arrival. Never retried: it goes to the dead letters. */
+export class CodecError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_CODEC'
+}
+
+/** Data that does not fit its schema. */
+export class ValidationError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_VALIDATION'
+  readonly problems: readonly Problem[]
+
+  constructor(subject: string, problems: readonly Problem[]) {
+    super(`${subject} does not fit its schema: ${problems.map((p) => `${p.path || '(whole)'}: ${p.expected}`).join('; ')}`)
+    this.problems = problems
+  }
+}
+
+/** A message handler threw or ran out of time; `cause` is what it threw. */
+export class HandlerError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_HANDLER'
+}
+
+/** Used after `close()`. */
+export class ClosedError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_CLOSED'
+}
+
+/** A supervised unit that cannot start, crashed for good, or an entry module that cannot be used. */
+export class WorkerError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_WORKER'
+}
+
+/** Bytes that break the protocol or exceed a limit; the link they came on cannot be used any more. */
+export class ProtocolError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_PROTOCOL'
+  /** The AMQP reply code to close with, e.g. 501 frame error. */
+  readonly replyCode: number
+
+  constructor(message: string, replyCode: number, options?: { cause?: unknown }) {
+    super(message, options)
+    this.replyCode = replyCode
+  }
+}
+
+/** Any thrown value as one readable line, without a stack. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
