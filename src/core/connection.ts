@@ -1,0 +1,372 @@
+/**
+ * The level below the bus, which is Kombu's: declare, publish, consume, get. Lazy, and it recovers by itself: publishing
+ * and consuming have a link each, so that a broker that blocks publishers never stops consumers.
+ */
+import { type Clock, systemClock } from './clock.ts'
+import { Codecs, type CodecOptions } from './codecs.ts'
+import { Consumer, type DeliveryHandler } from './consumer.ts'
+import { Delivery } from './delivery.ts'
+import { type Exchange, type Queue, isExchange, isQueue } from './entities.ts'
+import { ClosedError, ConfigError, ConnectionError, UnsupportedError } from './errors.ts'
+import { Link } from './link.ts'
+import type { Headers, MessageProperties } from './message.ts'
+import { show } from './options.ts'
+import { Publisher, type PublishOutcome } from './publisher.ts'
+import type { Capabilities, QueueState, Session, Transport } from './transport.ts'
+
+export interface ConnectionOptions extends CodecOptions {
+  /** Shown by brokers that show names. @default 'omnibus' */
+  readonly name?: string
+  /** Opening one session may take this long. Milliseconds. @default 5_000 */
+  readonly connectTimeoutMs?: number
+  /** Interval of heartbeats; a silent broker is given up after two to three. Milliseconds, 0 for none. @default 10_000 */
+  readonly heartbeatMs?: number
+  /** Every publish, declaration and query settles within this. Milliseconds. @default 10_000 */
+  readonly deadlineMs?: number
+  /** Most unconfirmed messages at a time; further publishes wait. @default 1_000 */
+  readonly maxInFlight?: number
+  /** Between attempts to connect: doubled each pass over the hosts, with jitter. @default { minMs: 100, maxMs: 30_000 } */
+  readonly backoff?: { readonly minMs: number; readonly maxMs: number }
+  /** Everything worth a log line. Must not throw. @default nothing */
+  readonly onEvent?: (event: ConnectionEvent) => void
+  readonly clock?: Clock
+}
+
+export type Purpose = 'publish' | 'consume'
+
+export type ConnectionEvent =
+  | { readonly type: 'up'; readonly purpose: Purpose }
+  | { readonly type: 'down'; readonly purpose: Purpose; readonly error: ConnectionError; readonly retryInMs: number }
+  | { readonly type: 'blocked'; readonly reason: string }
+  | { readonly type: 'unblocked' }
+  | { readonly type: 'cancelled'; readonly queue: string; readonly reason: string }
+  | { readonly type: 'redeclare-failed'; readonly name: string; readonly error: unknown }
+  | { readonly type: 'resubscribe-failed'; readonly queue: string; readonly error: unknown }
+  | { readonly type: 'handler-failed'; readonly queue: string; readonly error: unknown }
+
+export interface PublishOptions extends MessageProperties {
+  /** @default the connection's `deadlineMs` */
+  readonly deadlineMs?: number
+  readonly signal?: AbortSignal
+  /** Reject when no queue gets the message. @default true */
+  readonly mandatory?: boolean
+}
+
+export interface ConsumeOptions {
+  /** Most unsettled deliveries at a time; 0 is no limit. @default 100 */
+  readonly prefetch?: number
+  /** No other consumer may be on the queue. @default false */
+  readonly exclusive?: boolean
+  /** The broker forgets messages as it sends them; what a crash holds is lost. @default false */
+  readonly noAck?: boolean
+  /** `x-priority` and the like. */
+  readonly arguments?: Headers
+}
+
+/** How `Connection` finds a transport: the table of schemes is the caller's, and loads lazily. */
+export type TransportTable = (url: URL) => Promise<Transport>
+
+/** A broken subscription is tried again on the living session after this. Milliseconds. */
+const RESUBSCRIBE_MS = 500
+
+export class Connection {
+  readonly #options: Required<Omit<ConnectionOptions, keyof CodecOptions>>
+  readonly #codecs: Codecs
+  readonly #publishing: Link
+  readonly #consuming: Link
+  readonly #publisher: Publisher
+  /** Declared through this connection, and again on every new publishing session; a promise while it is under way. */
+  readonly #topology = new Map<Exchange | Queue, Promise<QueueState | undefined> | undefined>()
+  readonly #consumers = new Set<Consumer>()
+  #closed: Promise<void> | undefined
+
+  /** Use `connect()`. Opens nothing yet. @internal */
+  constructor(urls: readonly URL[], table: TransportTable, options: ConnectionOptions = {}) {
+    this.#options = {
+      name: 'omnibus',
+      connectTimeoutMs: 5_000,
+      heartbeatMs: 10_000,
+      deadlineMs: 10_000,
+      maxInFlight: 1_000,
+      backoff: { minMs: 100, maxMs: 30_000 },
+      onEvent: () => undefined,
+      clock: systemClock,
+      ...options,
+    }
+    this.#codecs = new Codecs(options)
+    const { clock, maxInFlight } = this.#options
+    this.#publisher = new Publisher({ maxInFlight, clock, whyDown: () => this.#publishing.lastError })
+    this.#publishing = this.#link('publish', urls, table, (session) => this.#declareAll(session))
+    this.#consuming = this.#link('consume', urls, table, (session) => this.#resume(session))
+  }
+
+  /** Every link that has been begun is up. */
+  get connected(): boolean {
+    const links = [this.#publishing, this.#consuming].filter((link) => link.started)
+    return links.length > 0 && links.every((link) => link.session !== undefined)
+  }
+
+  /** Messages published and not yet settled. */
+  get unconfirmed(): number {
+    return this.#publisher.unsettled
+  }
+
+  /** Resolves once connected for publishing. Rejects with `ConnectionError` by the deadline, or at once when refused for good. */
+  async ready(options: { deadlineMs?: number } = {}): Promise<void> {
+    await this.#publishing.up(options.deadlineMs ?? this.#options.deadlineMs)
+  }
+
+  /** What the broker behind this connection can do. Connects if need be. */
+  async capabilities(): Promise<Capabilities> {
+    await this.ready()
+    return this.#publishing.transport!.capabilities
+  }
+
+  /**
+   * Creates exchanges and queues (with the exchanges they are bound to) now and after every reconnect. Resolves with
+   * the state of each queue. Rejects with `TopologyError` where one exists with other arguments.
+   */
+  async declare(...entities: readonly (Exchange | Queue)[]): Promise<QueueState[]> {
+    const states: QueueState[] = []
+    for (const entity of entities) {
+      const state = await this.#declared(entity)
+      if (state) states.push(state)
+    }
+    return states
+  }
+
+  /**
+   * Publishes to an exchange with a routing key, or straight to a queue. An entity is declared first, once; a name is
+   * taken as it is. Resolves when the broker has taken the message; rejects with `PublishError` by the deadline at
+   * the latest, or `CodecError` for a payload that cannot be written.
+   */
+  async publish(target: Exchange | Queue | string, ...rest: PublishArguments): Promise<PublishOutcome> {
+    const [routingKey, payload, options] = normalise(target, rest)
+    if (this.#closed) throw new ClosedError('The connection is closed')
+    const { deadlineMs = this.#options.deadlineMs, mandatory = true, signal, ...properties } = options
+    const { body, contentType, contentEncoding } = this.#codecs.encode(payload)
+    this.#publishing.start()
+    const declaring = this.#declaring(target, deadlineMs)
+    if (declaring) await declaring
+    return this.#publisher.publish({
+      exchange: typeof target === 'string' ? target : isQueue(target) ? '' : target.name,
+      routingKey,
+      body,
+      properties: { persistent: true, contentType, contentEncoding, ...properties },
+      mustRoute: mandatory,
+      deadlineMs,
+      signal,
+    })
+  }
+
+  /**
+   * Subscribes to a queue, declared first, and again after every loss. Resolves once subscribed. Rejects with
+   * `TopologyError`, or `ConnectionError` when the broker refuses us for good.
+   */
+  async consume(queue: Queue, handler: DeliveryHandler, options: ConsumeOptions = {}): Promise<Consumer> {
+    if (this.#closed) throw new ClosedError('The connection is closed')
+    if (!isQueue(queue)) throw new ConfigError('consume()', [{ path: 'queue', expected: 'a queue made by queue()', got: show(queue) }])
+    const consumer: Consumer = new Consumer({
+      queue,
+      handler,
+      prefetch: options.prefetch ?? 100,
+      exclusive: options.exclusive ?? false,
+      noAck: options.noAck ?? false,
+      arguments: options.arguments ?? {},
+      codecs: this.#codecs,
+      clock: this.#options.clock,
+      onHandlerFailed: (error, delivery) => this.#options.onEvent({ type: 'handler-failed', queue: delivery.queue, error }),
+      onCancelled: (cancelled, reason) => {
+        this.#options.onEvent({ type: 'cancelled', queue: cancelled.queueName, reason })
+        this.#resubscribe(cancelled)
+      },
+      onStopped: (stopped) => this.#consumers.delete(stopped),
+    })
+    for (;;) {
+      const session = await this.#consuming.up(Infinity)
+      // Taken up by `#resume` if the session was replaced in between.
+      if (consumer.subscribed) return consumer
+      try {
+        await consumer.subscribe(session)
+        this.#consumers.add(consumer)
+        return consumer
+      } catch (error) {
+        if (!(error instanceof ConnectionError)) throw error
+      }
+    }
+  }
+
+  /** Fetches one message, to be settled like any other; undefined when the queue is empty. */
+  get(queue: Queue | string): Promise<Delivery | undefined> {
+    return this.#ask(async (session) => {
+      const incoming = await session.get(nameOf(queue))
+      return incoming && new Delivery(incoming, this.#codecs, () => undefined)
+    })
+  }
+
+  /** Counts of ready messages and consumers. Rejects with `TopologyError` 404 where there is no such queue. */
+  inspect(queue: Queue | string): Promise<QueueState> {
+    return this.#ask((session) => session.inspect(nameOf(queue)))
+  }
+
+  /** Drops all ready messages; resolves with their number. */
+  purge(queue: Queue | string): Promise<number> {
+    return this.#ask((session) => session.purge(nameOf(queue)))
+  }
+
+  /** Removes one binding; one that does not exist is no error. */
+  unbind(queue: Queue | string, exchange: Exchange | string, routingKey: string, bindingArguments: Headers = {}): Promise<void> {
+    return this.#ask((session) => session.unbind(nameOf(queue), nameOf(exchange), routingKey, bindingArguments))
+  }
+
+  /** Deletes an exchange or a queue with what it holds. A plain name means a queue. */
+  delete(entity: Exchange | Queue | string): Promise<void> {
+    if (typeof entity !== 'string') this.#topology.delete(entity)
+    return this.#ask((session) => (isExchange(entity) ? session.deleteExchange(entity.name) : session.deleteQueue(nameOf(entity))))
+  }
+
+  /**
+   * Stops consumers (finish what they hold, give back the rest), waits for confirms, says goodbye. Resolves within
+   * `deadlineMs`, plus what the broker takes to answer the goodbye. May be called twice.
+   */
+  close(options: { deadlineMs?: number } = {}): Promise<void> {
+    this.#closed ??= this.#close(options.deadlineMs ?? 25_000)
+    return this.#closed
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    const { clock } = this.#options
+    const endsAt = clock.monotonic() + deadlineMs
+    await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ deadlineMs })))
+    await this.#consuming.close()
+    await this.#publisher.close(Math.max(0, endsAt - clock.monotonic()))
+    await this.#publishing.close()
+  }
+
+  #link(purpose: Purpose, urls: readonly URL[], table: TransportTable, bringUp: (session: Session) => Promise<void>): Link {
+    const { name, connectTimeoutMs, heartbeatMs, backoff, clock } = this.#options
+    return new Link({
+      name: `${name} (${purpose})`,
+      urls,
+      transportFor: table,
+      connectTimeoutMs,
+      heartbeatMs,
+      backoff,
+      clock,
+      bringUp,
+      onUp: () => this.#options.onEvent({ type: 'up', purpose }),
+      onDown: (error, retryInMs) => {
+        if (purpose === 'publish') this.#publisher.detach()
+        else for (const consumer of this.#consumers) consumer.lost()
+        this.#options.onEvent({ type: 'down', purpose, error, retryInMs })
+      },
+      onBlocked: (reason) => {
+        if (purpose === 'consume') return
+        if (this.#publisher.block(reason !== undefined))
+          this.#options.onEvent(reason === undefined ? { type: 'unblocked' } : { type: 'blocked', reason })
+      },
+    })
+  }
+
+  /** The publishing link is up when all that was declared through it exists again, but for what the broker refuses. */
+  async #declareAll(session: Session): Promise<void> {
+    for (const entity of this.#topology.keys()) {
+      try {
+        await declareOn(session, entity)
+      } catch (error) {
+        if (error instanceof ConnectionError) throw error
+        this.#options.onEvent({ type: 'redeclare-failed', name: entity.name, error })
+      }
+    }
+    this.#publisher.attach(session)
+  }
+
+  /** The consuming link is up when every consumer is subscribed again, but for one whose queue the broker refuses. */
+  async #resume(session: Session): Promise<void> {
+    for (const consumer of this.#consumers) {
+      try {
+        await consumer.subscribe(session)
+      } catch (error) {
+        if (error instanceof ConnectionError) throw error
+        this.#options.onEvent({ type: 'resubscribe-failed', queue: consumer.queueName, error })
+        this.#resubscribe(consumer)
+      }
+    }
+  }
+
+  /** Until it works, is stopped, or the session is replaced and `#resume` takes over. */
+  #resubscribe(consumer: Consumer): void {
+    this.#options.clock.after(
+      RESUBSCRIBE_MS,
+      () => {
+        const { session } = this.#consuming
+        if (session === undefined || consumer.subscribed || !this.#consumers.has(consumer)) return
+        consumer.subscribe(session).catch((error: unknown) => {
+          this.#options.onEvent({ type: 'resubscribe-failed', queue: consumer.queueName, error })
+          this.#resubscribe(consumer)
+        })
+      },
+      { unref: true },
+    )
+  }
+
+  /** What a publish to `target` has to wait for: nothing for a name, and nothing once an entity is declared. */
+  #declaring(target: Exchange | Queue | string, deadlineMs: number): Promise<unknown> | undefined {
+    if (typeof target === 'string' || target.name === '' || target.name.startsWith('amq.')) return undefined
+    return this.#topology.has(target) ? this.#topology.get(target) : this.#declared(target, deadlineMs)
+  }
+
+  async #declared(entity: Exchange | Queue, deadlineMs?: number): Promise<QueueState | undefined> {
+    // An exclusive queue belongs to the session that declares it, and the publishing one is not where it is consumed.
+    if (isQueue(entity) && entity.exclusive)
+      throw new UnsupportedError('An exclusive queue is declared by consume(), on the session that uses it')
+    const declared = this.#ask((session) => declareOn(session, entity), deadlineMs)
+    this.#topology.set(entity, declared)
+    try {
+      const state = await declared
+      this.#topology.set(entity, undefined)
+      return state
+    } catch (error) {
+      this.#topology.delete(entity)
+      throw error
+    }
+  }
+
+  /** A question to the broker, asked again on the next session if the link dies under it. */
+  async #ask<T>(question: (session: Session) => Promise<T>, deadlineMs = this.#options.deadlineMs): Promise<T> {
+    if (this.#closed) throw new ClosedError('The connection is closed')
+    const endsAt = this.#options.clock.monotonic() + deadlineMs
+    for (;;) {
+      const session = await this.#publishing.up(Math.max(0, endsAt - this.#options.clock.monotonic()))
+      try {
+        return await question(session)
+      } catch (error) {
+        const lost = error instanceof ConnectionError && !error.fatal
+        if (!lost || this.#options.clock.monotonic() >= endsAt) throw error
+      }
+    }
+  }
+}
+
+/** `(exchange, routingKey, payload, options?)`, or `(queue, payload, options?)`. A plain name is an exchange's. */
+export type PublishArguments =
+  | [routingKey: string, payload: unknown, options?: PublishOptions]
+  | [payload: unknown, options?: PublishOptions]
+
+function normalise(target: Exchange | Queue | string, rest: PublishArguments): [string, unknown, PublishOptions] {
+  if (typeof target !== 'string' && isQueue(target)) return [target.name, rest[0], (rest[1] as PublishOptions | undefined) ?? {}]
+  const [routingKey, payload, options = {}] = rest as [string, unknown, PublishOptions?]
+  if (typeof routingKey !== 'string')
+    throw new ConfigError('publish()', [{ path: 'routingKey', expected: 'a text', got: show(routingKey) }])
+  return [routingKey, payload, options]
+}
+
+async function declareOn(session: Session, entity: Exchange | Queue): Promise<QueueState | undefined> {
+  if (isQueue(entity)) return session.declareQueue(entity)
+  await session.declareExchange(entity)
+  return undefined
+}
+
+function nameOf(entity: Exchange | Queue | string): string {
+  return typeof entity === 'string' ? entity : entity.name
+}

@@ -1,0 +1,151 @@
+/** A subscription that outlives its sessions: taken up again after every loss, drained and given back at a stop. */
+import { type Clock, sleep } from './clock.ts'
+import type { Codecs } from './codecs.ts'
+import { Delivery } from './delivery.ts'
+import type { Queue } from './entities.ts'
+import type { Headers } from './message.ts'
+import type { Incoming, Session, Subscription } from './transport.ts'
+
+/** Settles the delivery itself. What it throws goes to `onEvent`, and the delivery back to the queue after a pause. */
+export type DeliveryHandler = (delivery: Delivery) => void | Promise<void>
+
+export interface ConsumerOptions {
+  readonly queue: Queue
+  readonly handler: DeliveryHandler
+  readonly prefetch: number
+  readonly exclusive: boolean
+  readonly noAck: boolean
+  readonly arguments: Headers
+  readonly codecs: Codecs
+  readonly clock: Clock
+  readonly onHandlerFailed: (error: unknown, delivery: Delivery) => void
+  /** The broker ended the subscription; the owner subscribes again on the same session. */
+  readonly onCancelled: (consumer: Consumer, reason: string) => void
+  readonly onStopped: (consumer: Consumer) => void
+}
+
+/** Before a delivery whose handler threw goes back; it keeps a broken handler from spinning. Milliseconds. */
+const REQUEUE_PAUSE_MS = 1_000
+
+export class Consumer {
+  readonly #options: ConsumerOptions
+  readonly #unsettled = new Set<Delivery>()
+  #queueName: string
+  #subscription: Subscription | undefined
+  #handling = 0
+  #stopping = false
+  #idle: (() => void) | undefined
+
+  /** @internal */
+  constructor(options: ConsumerOptions) {
+    this.#options = options
+    this.#queueName = options.queue.name
+  }
+
+  /** The queue's name; for a server-named queue it changes with each connection. */
+  get queueName(): string {
+    return this.#queueName
+  }
+
+  get subscribed(): boolean {
+    return this.#subscription !== undefined
+  }
+
+  /** Deliveries with a handler at work or not settled yet. */
+  get inFlight(): number {
+    return Math.max(this.#handling, this.#unsettled.size)
+  }
+
+  /**
+   * Cancels, waits until everything held is settled or `deadlineMs` is over, and gives back the rest. Resolves with
+   * the number given back. May be called twice.
+   */
+  async stop(options: { deadlineMs?: number } = {}): Promise<number> {
+    const { deadlineMs = 25_000 } = options
+    this.#stopping = true
+    await this.#subscription?.cancel()
+    if (this.inFlight > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#idle = resolve
+      const timer = this.#options.clock.after(deadlineMs, resolve)
+      await promise
+      timer.cancel()
+    }
+    const left = [...this.#unsettled]
+    await Promise.all(left.map((delivery) => delivery.release()))
+    this.#subscription = undefined
+    this.#options.onStopped(this)
+    return left.length
+  }
+
+  /** Declares the queue and subscribes on a live session. @internal */
+  async subscribe(session: Session): Promise<void> {
+    if (this.#stopping) return
+    const { queue, prefetch, exclusive, noAck } = this.#options
+    const { name } = await session.declareQueue(queue)
+    this.#queueName = name
+    const subscription = await session.subscribe({
+      queue: name,
+      prefetch,
+      exclusive,
+      noAck,
+      arguments: this.#options.arguments,
+      onDelivery: (incoming) => this.#receive(incoming),
+      onCancelled: (reason) => {
+        this.#subscription = undefined
+        if (!this.#stopping) this.#options.onCancelled(this, reason)
+      },
+    })
+    this.#subscription = subscription
+    // Stopped while the broker was answering: nobody else knows of this subscription.
+    if (this.#stopping) await subscription.cancel()
+  }
+
+  /** The session is gone, and with it the right to settle what it delivered. @internal */
+  lost(): void {
+    this.#subscription = undefined
+    this.#unsettled.clear()
+    this.#checkIdle()
+  }
+
+  #receive(incoming: Incoming): void {
+    const delivery = new Delivery(incoming, this.#options.codecs, this.#onSettled)
+    if (!this.#options.noAck) this.#unsettled.add(delivery)
+    let result: void | Promise<void>
+    try {
+      result = this.#options.handler(delivery)
+    } catch (error) {
+      void this.#failed(error, delivery)
+      return
+    }
+    if (result instanceof Promise) void this.#follow(result, delivery)
+  }
+
+  async #follow(result: Promise<void>, delivery: Delivery): Promise<void> {
+    this.#handling++
+    try {
+      await result
+    } catch (error) {
+      await this.#failed(error, delivery)
+    } finally {
+      this.#handling--
+      this.#checkIdle()
+    }
+  }
+
+  async #failed(error: unknown, delivery: Delivery): Promise<void> {
+    this.#options.onHandlerFailed(error, delivery)
+    if (delivery.settled || !this.#unsettled.has(delivery)) return
+    if (!this.#stopping) await sleep(REQUEUE_PAUSE_MS, { clock: this.#options.clock, unref: true })
+    await delivery.requeue()
+  }
+
+  readonly #onSettled = (delivery: Delivery): void => {
+    this.#unsettled.delete(delivery)
+    if (this.#idle) this.#checkIdle()
+  }
+
+  #checkIdle(): void {
+    if (this.inFlight === 0) this.#idle?.()
+  }
+}

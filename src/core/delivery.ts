@@ -1,0 +1,104 @@
+/** One message on its way through a handler: read it, then settle it, once. */
+import { decodeText, type Codecs } from './codecs.ts'
+import type { MessageProperties } from './message.ts'
+import type { Incoming, Settlement } from './transport.ts'
+
+export class Delivery {
+  readonly #incoming: Incoming
+  readonly #codecs: Codecs
+  readonly #onSettled: (delivery: Delivery) => void
+  #settled = false
+  #payload: unknown
+  #decoded = false
+
+  /** @internal */
+  constructor(incoming: Incoming, codecs: Codecs, onSettled: (delivery: Delivery) => void) {
+    this.#incoming = incoming
+    this.#codecs = codecs
+    this.#onSettled = onSettled
+  }
+
+  get body(): Uint8Array {
+    return this.#incoming.body
+  }
+
+  get properties(): MessageProperties {
+    return this.#incoming.properties
+  }
+
+  get exchange(): string {
+    return this.#incoming.exchange
+  }
+
+  get routingKey(): string {
+    return this.#incoming.routingKey
+  }
+
+  get queue(): string {
+    return this.#incoming.queue
+  }
+
+  get redelivered(): boolean {
+    return this.#incoming.redelivered
+  }
+
+  /** How often it was delivered before, where the broker counts; else undefined. */
+  get deliveryCount(): number | undefined {
+    return this.#incoming.deliveryCount
+  }
+
+  /** True once `ack`, `reject`, `requeue` or `release` was called. */
+  get settled(): boolean {
+    return this.#settled
+  }
+
+  /** The body, decoded by its content type. Throws `CodecError`; decoded once. */
+  get payload(): unknown {
+    if (!this.#decoded) {
+      this.#payload = this.#codecs.decode(this.body, this.properties)
+      this.#decoded = true
+    }
+    return this.#payload
+  }
+
+  /** The body as UTF-8 text, whatever its content type. Throws `CodecError`. */
+  text(): string {
+    return decodeText(this.body)
+  }
+
+  /**
+   * Done: the broker forgets it. Resolves true when the broker was told, false when the link it came on is gone, so
+   * that it will come again; never rejects. The same holds for the three below. Only the first call counts.
+   */
+  ack(): Promise<boolean> {
+    return this.#settle('ack')
+  }
+
+  /** Not wanted: dead-lettered where the queue has a dead letter exchange, else dropped. */
+  reject(): Promise<boolean> {
+    return this.#settle('reject')
+  }
+
+  /** Failed, try again: back to the queue at once, counted as a delivery where the broker counts. */
+  requeue(): Promise<boolean> {
+    return this.#settle('requeue')
+  }
+
+  /** Given back untouched, as at a stop. */
+  release(): Promise<boolean> {
+    return this.#settle('release')
+  }
+
+  #settle(settlement: Settlement): Promise<boolean> {
+    if (this.#settled) return SETTLED_BEFORE
+    this.#settled = true
+    const told = this.#incoming.settle(settlement)
+    this.#onSettled(this)
+    // Shared promises: at full speed an allocation per ack would show.
+    return typeof told === 'boolean' ? (told ? TOLD : NOT_TOLD) : told
+  }
+}
+
+const TOLD = Promise.resolve(true)
+const NOT_TOLD = Promise.resolve(false)
+const SETTLED_BEFORE = NOT_TOLD

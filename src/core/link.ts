@@ -1,0 +1,189 @@
+/**
+ * One purpose's link to the broker: opens a session, brings it up, and opens the next when it dies. Together with
+ * `Publisher` and `Consumer`, which say what "up" means, this is the only recovery there is.
+ */
+import { type Clock, type Timer, sleep } from './clock.ts'
+import { ClosedError, ConnectionError, messageOf } from './errors.ts'
+import { redactUrl } from './redact.ts'
+import type { Session, Transport } from './transport.ts'
+
+export interface LinkOptions {
+  readonly name: string
+  readonly urls: readonly URL[]
+  readonly transportFor: (url: URL) => Promise<Transport>
+  readonly connectTimeoutMs: number
+  readonly heartbeatMs: number
+  readonly backoff: { readonly minMs: number; readonly maxMs: number }
+  readonly clock: Clock
+  /** Runs on a fresh session before the link counts as up: declare, resume. A rejection gives the session up. */
+  readonly bringUp: (session: Session, transport: Transport) => Promise<void>
+  readonly onUp: () => void
+  readonly onDown: (error: ConnectionError, retryInMs: number) => void
+  readonly onBlocked: (reason: string | undefined) => void
+}
+
+interface Waiter {
+  readonly resolve: (session: Session) => void
+  readonly reject: (error: Error) => void
+}
+
+export class Link {
+  readonly #options: LinkOptions
+  readonly #closing = new AbortController()
+  readonly #waiters = new Set<Waiter>()
+  #running: Promise<void> | undefined
+  #session: Session | undefined
+  #transport: Transport | undefined
+  #lastError: ConnectionError | undefined
+
+  constructor(options: LinkOptions) {
+    this.#options = options
+  }
+
+  /** The live session, once brought up. */
+  get session(): Session | undefined {
+    return this.#session
+  }
+
+  get transport(): Transport | undefined {
+    return this.#transport
+  }
+
+  /** Begun and not closed: someone cares whether it is up. */
+  get started(): boolean {
+    return this.#running !== undefined && !this.#closing.signal.aborted
+  }
+
+  /** Why it is not up, or why it last went down. */
+  get lastError(): ConnectionError | undefined {
+    return this.#lastError
+  }
+
+  /** Begins to connect, and to stay connected. May be called any number of times. */
+  start(): void {
+    if (this.#closing.signal.aborted) throw new ClosedError(`The connection is closed`)
+    this.#running ??= this.#run()
+  }
+
+  /**
+   * The live session, waiting for it if need be. Rejects with `ConnectionError` after `deadlineMs`, or at once when
+   * the broker refuses us for good, and with `ClosedError` after `close()`.
+   */
+  up(deadlineMs: number): Promise<Session> {
+    this.start()
+    if (this.#session) return Promise.resolve(this.#session)
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        this.#waiters.delete(waiter)
+        timer.cancel()
+      }
+      const waiter: Waiter = {
+        resolve: (session) => (settle(), resolve(session)),
+        reject: (error) => (settle(), reject(error)),
+      }
+      const timer: Timer = this.#options.clock.after(deadlineMs, () => {
+        const why = this.#lastError ? `: ${this.#lastError.message}` : ''
+        waiter.reject(new ConnectionError(`Not connected to ${this.#hosts()} within ${deadlineMs} ms${why}`, { cause: this.#lastError }))
+      })
+      this.#waiters.add(waiter)
+    })
+  }
+
+  /** Says goodbye and stops recovering. May be called twice. */
+  async close(): Promise<void> {
+    const session = this.#session
+    this.#session = undefined
+    this.#closing.abort(new ClosedError('The connection is closed'))
+    for (const waiter of this.#waiters) waiter.reject(new ClosedError('The connection is closed'))
+    await session?.close()
+    await this.#running
+  }
+
+  /** Runs until closed: one turn per session. */
+  async #run(): Promise<void> {
+    const { urls, backoff, clock } = this.#options
+    let failures = 0
+    for (let turn = 0; !this.#closing.signal.aborted; turn++) {
+      const url = urls[turn % urls.length]!
+      const openedAt = clock.monotonic()
+      const { error, wasUp } = await this.#live(url)
+      if (this.#closing.signal.aborted) return
+      this.#lastError = error
+      // A session that lived is followed at once; a host that fails again and again is asked less and less often.
+      failures = wasUp && clock.monotonic() - openedAt > 1_000 ? 0 : failures + 1
+      const retryInMs = failures === 0 ? jitter(backoff.minMs) : this.#pause(failures, urls.length, error)
+      this.#options.onDown(error, retryInMs)
+      if (error.fatal) for (const waiter of this.#waiters) waiter.reject(error)
+      await sleep(retryInMs, { clock, signal: this.#closing.signal }).catch(() => undefined)
+    }
+  }
+
+  /** One session from opening to death. Resolves with the reason; never rejects. */
+  async #live(url: URL): Promise<{ error: ConnectionError; wasUp: boolean }> {
+    const { bringUp, connectTimeoutMs, heartbeatMs, name, onBlocked, onUp, transportFor } = this.#options
+    const { signal } = this.#closing
+    const died = Promise.withResolvers<ConnectionError>()
+    const onClosing = (): void => died.resolve(new ConnectionError('The connection is closed'))
+    signal.addEventListener('abort', onClosing, { once: true })
+    let session: Session | undefined
+    let watchdog: Timer | undefined
+    let wasUp = false
+    try {
+      this.#transport = await transportFor(url)
+      const handlers = { died: died.resolve, blocked: onBlocked, unblocked: () => onBlocked(undefined) }
+      session = await this.#transport.open({ url, name, connectTimeoutMs, heartbeatMs, signal, handlers })
+      const death = died.promise.then((error) => Promise.reject(error))
+      death.catch(() => undefined)
+      await Promise.race([bringUp(session, this.#transport), death])
+      this.#session = session
+      wasUp = true
+      watchdog = this.#watch(session, died.resolve)
+      onUp()
+      for (const waiter of this.#waiters) waiter.resolve(session)
+      return { error: await died.promise, wasUp }
+    } catch (cause) {
+      // Brought up in part only: nothing of it may go on beside the next one.
+      session?.destroy()
+      const error = cause instanceof ConnectionError ? cause : new ConnectionError(`${redactUrl(url)}: ${messageOf(cause)}`, { cause })
+      return { error, wasUp }
+    } finally {
+      signal.removeEventListener('abort', onClosing)
+      watchdog?.cancel()
+      this.#session = undefined
+      onBlocked(undefined)
+    }
+  }
+
+  /** A session that has been silent for three heartbeats is dead, whatever its socket says. */
+  #watch(session: Session, died: (error: ConnectionError) => void): Timer | undefined {
+    const { clock, heartbeatMs } = this.#options
+    if (heartbeatMs === 0) return undefined
+    let timer: Timer
+    const look = (): void => {
+      const silentMs = clock.monotonic() - session.lastHeardAt
+      if (silentMs > heartbeatMs * 3) {
+        session.destroy()
+        died(new ConnectionError(`Nothing was heard from the broker for ${Math.round(silentMs)} ms`))
+      } else timer = clock.after(heartbeatMs, look, { unref: true })
+    }
+    timer = clock.after(heartbeatMs, look, { unref: true })
+    return { cancel: () => timer.cancel() }
+  }
+
+  /** Doubles per full pass over the hosts; a refusal for good is asked again slowly, since only people change it. */
+  #pause(failures: number, hosts: number, error: ConnectionError): number {
+    const { minMs, maxMs } = this.#options.backoff
+    const pass = Math.floor((failures - 1) / hosts)
+    const ms = Math.min(maxMs, minMs * 2 ** Math.min(pass, 20))
+    return jitter(error.fatal ? Math.max(ms, Math.min(5_000, maxMs)) : ms)
+  }
+
+  #hosts(): string {
+    return this.#options.urls.map((url) => redactUrl(url)).join(', ')
+  }
+}
+
+/** Between half and the whole of `ms`, so that many clients do not come back in step. */
+function jitter(ms: number): number {
+  return ms / 2 + Math.random() * (ms / 2)
+}
