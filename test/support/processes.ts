@@ -4,13 +4,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 /** Set in the environment of what a test starts, and so inherited by all its descendants. */
 export const MARK = 'OMNIBUS_TEST_MARK'
 
-/** Living processes that carry the mark; zombies, which hold nothing but their number, are left out. Linux only. */
+/** Living processes whose mark starts like this; zombies, which hold nothing but their number, are left out. Linux only. */
 export function marked(mark: string): number[] {
-  const wanted = `${MARK}=${mark}`
+  const wanted = `\0${MARK}=${mark}`
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((pid) => pid !== process.pid && readProc(pid, 'environ').split('\0').includes(wanted) && stateOf(pid) !== 'Z')
+    .filter((pid) => pid !== process.pid && `\0${readProc(pid, 'environ')}`.includes(wanted) && stateOf(pid) !== 'Z')
 }
 
 /** SIGKILL to all that carry the mark, again until none is left: one may have forked in between. */

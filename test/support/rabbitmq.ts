@@ -5,14 +5,14 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { ensurePackages, fileOf, have } from './packages.ts'
 import { freePorts } from './ports.ts'
 import { killMarked, MARK } from './processes.ts'
+import { runName, tempDir } from './run-folder.ts'
 import { waitFor } from './wait.ts'
 
 export interface RabbitServer {
@@ -38,8 +38,8 @@ export async function startRabbit(): Promise<RabbitServer> {
   const { why } = await ensurePackages(['rabbitmq-server'])
   if (!have('rabbitmq-server')) throw new Error(`no RabbitMQ to start: ${why}`)
   const [port, distPort, epmdPort] = (await freePorts(3)) as [number, number, number]
-  const folder = mkdtempSync(join(tmpdir(), 'omnibus-rabbitmq-'))
-  const mark = randomUUID()
+  const folder = tempDir('rabbitmq')
+  const mark = `${runName()}/${randomUUID()}`
   const env = environment({ folder, port, distPort, epmdPort, mark })
   const remove = (): void => {
     killMarked(mark)

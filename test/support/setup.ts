@@ -1,10 +1,17 @@
-/** Runs once before all tests: brings the programs they need, and hands out the one RabbitMQ a run shares. */
+/**
+ * Runs once before all tests: brings the programs they need, hands out the one RabbitMQ a run shares, and afterwards
+ * leaves no process and no file behind, unless a test failed: then what the run wrote is kept in .artifacts.
+ */
 import { once } from 'node:events'
+import { cpSync, lstatSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { basename, join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { ensurePackages, packageNames } from './packages.ts'
+import { killMarked } from './processes.ts'
 import { startRabbit, type RabbitServer } from './rabbitmq.ts'
+import { makeRunFolder, RUN_FOLDER } from './run-folder.ts'
 import type {} from './shared-rabbit.ts'
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -16,13 +23,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
     process.stderr.write(`\n${loudly}\n\n`)
   }
 
+  const folder = makeRunFolder()
+  process.env[RUN_FOLDER] = folder
   let rabbit: Promise<RabbitServer> | undefined
   const server = createServer((_request, response) => {
     const answer = (status: number, text: string): unknown => response.writeHead(status, { 'content-type': 'text/plain' }).end(text)
     if (url !== undefined) return void answer(200, url)
     rabbit ??= startRabbit()
     rabbit.then(
-      ({ url }) => answer(200, url),
+      (started) => answer(200, started.url),
       (error: unknown) => answer(500, String(error)),
     )
   }).listen(0, '127.0.0.1')
@@ -33,6 +42,19 @@ export default async function setup(project: TestProject): Promise<() => Promise
     server.closeAllConnections()
     server.close()
     await (await rabbit?.catch(() => undefined))?.[Symbol.asyncDispose]()
+    killMarked(folder)
+    if (project.vitest.state.getCountOfFailedTests() > 0) {
+      const kept = join(project.vitest.config.root, '.artifacts', basename(folder))
+      // Sockets and pipes cannot be copied.
+      cpSync(folder, kept, { recursive: true, filter: isPlain })
+      process.stderr.write(`\nWhat the tests wrote is kept in ${kept}\n`)
+    }
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     if (missing.length > 0) process.stderr.write(`\n${loudly}\n`)
   }
+}
+
+function isPlain(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  return stat !== undefined && (stat.isFile() || stat.isDirectory())
 }

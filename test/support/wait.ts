@@ -10,18 +10,20 @@ export interface WaitOptions {
   everyMs?: number
 }
 
+export type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>
+
 /**
  * Polls until `condition` returns something truthy, and resolves with it. A condition that throws counts as not yet
  * true; the last error is told when the deadline passes.
  */
-export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions): Promise<NonNullable<T>> {
+export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions): Promise<Truthy<T>> {
   const { what, deadlineMs = 20_000, everyMs = 20 } = options
   const end = performance.now() + deadlineMs
   let seen: unknown
   for (;;) {
     try {
       const value = await condition()
-      if (value) return value
+      if (value) return value as Truthy<T>
       seen = value
     } catch (error) {
       seen = error
