@@ -94,8 +94,14 @@ export async function runToEnd(
   options: RunOptions = {},
 ): Promise<Exit & { output: string }> {
   const running = run(command, args, options)
-  const exit = await running.exit({ deadlineMs: 120_000 }).finally(async () => running[Symbol.asyncDispose]())
-  return { ...exit, output: running.lines.join('\n') }
+  try {
+    const exit = await running.exit({ deadlineMs: 120_000 })
+    // Its last lines may still be in the pipe.
+    await running[Symbol.asyncDispose]()
+    return { ...exit, output: running.lines.join('\n') }
+  } finally {
+    await running[Symbol.asyncDispose]()
+  }
 }
 
 function collect(streams: readonly (Readable | null)[], file: string): string[] {
