@@ -1,0 +1,49 @@
+/** Who may import whom: the table of CONTRIBUTING as data. */
+
+export interface Room {
+  /** Rooms, or single files, whose values it may use. A trailing slash is a folder. */
+  readonly values: readonly string[]
+  /** Those it may import types of, besides. */
+  readonly types?: readonly string[]
+  /** Node's modules: those without I/O are open to all, and `any` is all. */
+  readonly builtins?: readonly string[] | 'any'
+  /** npm's packages. */
+  readonly packages?: readonly string[] | 'any'
+}
+
+/** Without files, sockets, processes or timers. */
+export const pureBuiltins = ['node:assert', 'node:buffer', 'node:crypto', 'node:diagnostics_channel', 'node:path', 'node:url', 'node:util']
+
+const configCore = ['src/core/errors.ts', 'src/core/options.ts']
+
+/** By folder or file; the longest that fits counts. A room may always import itself. */
+export const rooms: Readonly<Record<string, Room>> = {
+  'src/core/': { values: [] },
+  'src/amqp/': { values: ['src/core/'], builtins: ['node:net', 'node:tls'] },
+  'src/broker/': { values: ['src/core/', 'src/amqp/'], builtins: 'any' },
+  'src/transports/kit/': { values: ['src/core/'] },
+  'src/transports/amqp/': { values: ['src/core/', 'src/transports/kit/', 'src/amqp/'] },
+  'src/transports/memory/': { values: ['src/core/', 'src/transports/kit/', 'src/broker/engine/'] },
+  'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
+  'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
+  'src/config/': { values: configCore, types: ['src/bus/'], builtins: 'any' },
+  'src/supervisor/': { values: [...configCore, 'src/core/clock.ts'], types: ['src/config/'], builtins: 'any' },
+  'src/worker/': {
+    values: [
+      'src/core/',
+      'src/config/',
+      'src/bus/',
+      'src/broker/',
+      'src/transports/table.ts',
+      'src/index.ts',
+      'src/supervisor/protocol.ts',
+    ],
+    builtins: 'any',
+    packages: ['pino'],
+  },
+  'src/cli/': { values: ['src/'], builtins: 'any', packages: ['commander', 'pino'] },
+  'src/index.ts': { values: ['src/core/', 'src/bus/', 'src/config/', 'src/transports/table.ts'] },
+  // By the package's name, so that they test what it exports.
+  'examples/': { values: [], builtins: 'any', packages: 'any' },
+  'bench/': { values: ['test/support/'], builtins: 'any', packages: 'any' },
+}
