@@ -104,6 +104,7 @@ export class Consumer {
   /** The session is gone, and with it the right to settle what it delivered. @internal */
   lost(): void {
     this.#subscription = undefined
+    for (const delivery of this.#unsettled) delivery.markLost()
     this.#unsettled.clear()
     this.#checkIdle()
   }

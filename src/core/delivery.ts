@@ -8,6 +8,7 @@ export class Delivery {
   readonly #codecs: Codecs
   readonly #onSettled: (delivery: Delivery) => void
   #settled = false
+  #lost = false
   #payload: unknown
   #decoded = false
 
@@ -50,6 +51,16 @@ export class Delivery {
   /** True once `ack`, `reject`, `requeue` or `release` was called. */
   get settled(): boolean {
     return this.#settled
+  }
+
+  /** The link it came on is gone: settling means nothing any more, and the broker will deliver it again. */
+  get lost(): boolean {
+    return this.#lost
+  }
+
+  /** @internal */
+  markLost(): void {
+    this.#lost = true
   }
 
   /** The body, decoded by its content type. Throws `CodecError`; decoded once. */

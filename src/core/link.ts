@@ -144,7 +144,7 @@ export class Link {
     } catch (cause) {
       // Brought up in part only: nothing of it may go on beside the next one.
       session?.destroy()
-      const error = cause instanceof ConnectionError ? cause : new ConnectionError(`${redactUrl(url)}: ${messageOf(cause)}`, { cause })
+      const error = cause instanceof ConnectionError ? cause : new ConnectionError(`${redactUrl(url.href)}: ${messageOf(cause)}`, { cause })
       return { error, wasUp }
     } finally {
       signal.removeEventListener('abort', onClosing)
@@ -179,7 +179,7 @@ export class Link {
   }
 
   #hosts(): string {
-    return this.#options.urls.map((url) => redactUrl(url)).join(', ')
+    return this.#options.urls.map((url) => redactUrl(url.href)).join(', ')
   }
 }
 

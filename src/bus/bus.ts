@@ -1,0 +1,199 @@
+/** The bus: publish events, run consumers, stop cleanly. Everything it does goes through one `Connection`. */
+import { channel } from 'node:diagnostics_channel'
+import { systemClock } from '../core/clock.ts'
+import type { Connection, ConnectionEvent } from '../core/connection.ts'
+import type { Consumer } from '../core/consumer.ts'
+import type { Delivery } from '../core/delivery.ts'
+import type { Queue } from '../core/entities.ts'
+import { ClosedError, ConfigError, ConnectionError, PublishError } from '../core/errors.ts'
+import { show } from '../core/options.ts'
+import { type ConsumerDefinition, type Published, type PublishEventOptions, isConsumerDefinition } from './consume.ts'
+import { idOf, propertiesOf, typeOf } from './envelope.ts'
+import { type Event, eventsExchange, validate } from './event.ts'
+import { type Outcome, Pipeline } from './pipeline.ts'
+import { deadLetterQueue } from './retry.ts'
+
+export interface BusOptions {
+  /** Queues that must exist before anything is published, so that no message misses them. */
+  readonly declares?: readonly Queue[]
+  /** Who publishes; every message carries it as `appId`. @default 'omnibus' */
+  readonly source?: string
+  /** Everything worth a log line; also on the diagnostics channel `omnibus:bus`. Must not throw. */
+  readonly onEvent?: (event: BusEvent) => void
+}
+
+export type BusEvent =
+  | { readonly type: 'connection'; readonly event: ConnectionEvent }
+  | {
+      readonly type: 'message'
+      readonly outcome: Outcome
+      readonly queue: string
+      readonly id: string
+      readonly event: string
+      readonly attempt: number
+    }
+
+/** One consumer at work. */
+export interface RunningConsumer {
+  /** Its subscription is in place. */
+  readonly subscribed: boolean
+  readonly inFlight: number
+  /**
+   * Cancels, finishes what it holds, and at the deadline aborts the handlers' signals and gives back the rest. Resolves
+   * with the number given back. May be called twice.
+   */
+  stop(options?: { readonly deadlineMs?: number }): Promise<number>
+}
+
+const diagnostics = channel('omnibus:bus')
+
+/** Aborted handlers get this long to end by themselves before their messages are given back. Milliseconds. */
+const LAST_WORDS_MS = 500
+
+export class Bus {
+  readonly #connection: Connection
+  readonly #options: BusOptions
+  readonly #running = new Set<RunningConsumer>()
+  #declared: Promise<unknown> | undefined
+  #closed: Promise<void> | undefined
+
+  /** Use `createBus()`. `open` makes the connection, which reports to the given listener. @internal */
+  constructor(open: (onEvent: (event: ConnectionEvent) => void) => Connection, options: BusOptions = {}) {
+    this.#options = options
+    this.#connection = open((event) => this.#report({ type: 'connection', event }))
+  }
+
+  /** Every link to the broker that is needed is up. */
+  get connected(): boolean {
+    return this.#connection.connected
+  }
+
+  /** Resolves when connected and `declares` exist. Rejects with `ConnectionError` or `TopologyError`. */
+  async ready(options: { deadlineMs?: number } = {}): Promise<void> {
+    await this.#connection.ready(options)
+    await this.#declare()
+  }
+
+  /**
+   * Resolves when the broker has kept the event. Rejects with `ValidationError` before anything is sent, and with
+   * `PublishError` by the deadline (10 s) at the latest.
+   */
+  async publish<Input>(event: Event<Input, unknown>, data: NoInfer<Input>, options: PublishEventOptions = {}): Promise<Published> {
+    if (this.#closed) throw new ClosedError('The bus is closed')
+    if ((event as { kind?: unknown } | undefined)?.kind !== 'event')
+      throw new ConfigError('publish()', [{ path: 'event', expected: 'an event made by event()', got: show(event) }])
+    await validate(event, data)
+    const { deadlineMs = 10_000, signal } = options
+    const endsAt = systemClock.monotonic() + deadlineMs
+    const properties = propertiesOf(event as Event<never, unknown>, this.#options.source ?? 'omnibus', systemClock.wall(), options)
+    await this.#declareWithin(deadlineMs, properties.messageId)
+    const { routed } = await this.#connection.publish(event.exchange.name, event.routingKey, data, {
+      ...properties,
+      // A fact that nobody wants to hear is no error.
+      mandatory: false,
+      deadlineMs: Math.max(0, endsAt - systemClock.monotonic()),
+      ...(signal && { signal }),
+    })
+    return { id: properties.messageId, routed }
+  }
+
+  /** Runs a consumer. Resolves once subscribed; rejects with `TopologyError` where a queue exists with other arguments. */
+  async consume(definition: ConsumerDefinition): Promise<RunningConsumer> {
+    if (this.#closed) throw new ClosedError('The bus is closed')
+    if (!isConsumerDefinition(definition)) {
+      throw new ConfigError('consume()', [{ path: 'definition', expected: 'what consume() or broadcast() returns', got: show(definition) }])
+    }
+    const stopping = new AbortController()
+    const { policy, queue } = definition
+    await this.#declare()
+    if (policy.deadLetter) await this.#connection.declare(deadLetterQueue(queue))
+    const pipeline = new Pipeline({
+      definition,
+      connection: this.#connection,
+      publish: (event, data, options) => this.publish(event as Event<unknown, unknown>, data, options),
+      signal: stopping.signal,
+      clock: systemClock,
+      onOutcome: (outcome, delivery, attempt) => this.#reportOutcome(outcome, delivery, attempt),
+    })
+    const consumer = await this.#connection.consume(queue, (delivery) => pipeline.run(delivery), { prefetch: policy.concurrency })
+    const running = runningConsumer(consumer, stopping, () => this.#running.delete(running))
+    this.#running.add(running)
+    return running
+  }
+
+  /** Stops consumers, waits for confirms, disconnects, all by the deadline. May be called twice. */
+  close(options: { readonly deadlineMs?: number } = {}): Promise<void> {
+    const { deadlineMs = 25_000 } = options
+    this.#closed ??= this.#close(deadlineMs)
+    return this.#closed
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    const endsAt = systemClock.monotonic() + deadlineMs
+    await Promise.all([...this.#running].map((running) => running.stop({ deadlineMs })))
+    await this.#connection.close({ deadlineMs: Math.max(0, endsAt - systemClock.monotonic()) })
+  }
+
+  /** The exchange of all events, and what must not miss any; once, and again after a failure. */
+  #declare(): Promise<unknown> {
+    this.#declared ??= this.#connection.declare(eventsExchange, ...(this.#options.declares ?? [])).catch((error: unknown) => {
+      this.#declared = undefined
+      throw error
+    })
+    return this.#declared
+  }
+
+  async #declareWithin(deadlineMs: number, messageId: string): Promise<void> {
+    let timer
+    const late = new Promise<never>((_, reject) => {
+      timer = systemClock.after(deadlineMs, () => reject(new ConnectionError(`not connected within ${deadlineMs} ms`)))
+    })
+    try {
+      await Promise.race([this.#declare(), late])
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error
+      throw new PublishError(`Not confirmed: ${error.message}`, 'timeout', { cause: error, messageId })
+    } finally {
+      ;(timer as { cancel(): void } | undefined)?.cancel()
+    }
+  }
+
+  #reportOutcome(outcome: Outcome, delivery: Delivery, attempt: number): void {
+    if (outcome.type === 'handled' && !this.#options.onEvent && !diagnostics.hasSubscribers) return
+    this.#report({ type: 'message', outcome, queue: delivery.queue, id: idOf(delivery), event: typeOf(delivery), attempt })
+  }
+
+  #report(event: BusEvent): void {
+    this.#options.onEvent?.(event)
+    diagnostics.publish(event)
+    // Nobody listens: what would otherwise go unnoticed is still said.
+    if (this.#options.onEvent || diagnostics.hasSubscribers) return
+    if (event.type === 'connection' && event.event.type === 'down')
+      process.emitWarning(`Bus: ${event.event.error.message}`, { code: 'OMNIBUS_BUS_DOWN' })
+    if (event.type === 'message' && event.outcome.type !== 'handled') {
+      process.emitWarning(`Bus: ${event.event} ${event.id} was ${event.outcome.type} by ${event.queue}`, { code: 'OMNIBUS_BUS_MESSAGE' })
+    }
+  }
+}
+
+function runningConsumer(consumer: Consumer, stopping: AbortController, onStopped: () => void): RunningConsumer {
+  let stopped: Promise<number> | undefined
+  const stop = async (deadlineMs: number): Promise<number> => {
+    const timer = systemClock.after(Math.max(0, deadlineMs - LAST_WORDS_MS), () =>
+      stopping.abort(new ClosedError('The consumer is stopping')),
+    )
+    const left = await consumer.stop({ deadlineMs })
+    timer.cancel()
+    onStopped()
+    return left
+  }
+  return {
+    get subscribed() {
+      return consumer.subscribed
+    },
+    get inFlight() {
+      return consumer.inFlight
+    },
+    stop: ({ deadlineMs = 25_000 } = {}) => (stopped ??= stop(deadlineMs)),
+  }
+}

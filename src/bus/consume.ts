@@ -1,0 +1,158 @@
+/** What a consumer is, as plain data: a queue, a policy, and a handler per event. Running it is the bus's business. */
+import { type Queue, isQueue, queue } from '../core/entities.ts'
+import { ConfigError, type Problem } from '../core/errors.ts'
+import type { Headers } from '../core/message.ts'
+import { flag, instance, readOptions, show, whole } from '../core/options.ts'
+import type { Event } from './event.ts'
+import { type RetryPolicy, exponential, noRetry } from './retry.ts'
+
+/** An event as a handler gets it. */
+export interface Message<Data = unknown> {
+  /** The same for every delivery and every retry; what effects are deduplicated by. */
+  readonly id: string
+  /** The event's type. */
+  readonly type: string
+  readonly time: Date
+  readonly data: Data
+  readonly headers: Headers
+  readonly correlationId?: string
+}
+
+export interface PublishEventOptions {
+  /** @default a random UUID; in a handler one derived from the handled message's id, so that a retry repeats it */
+  readonly id?: string
+  /** @default the handled message's, else its id */
+  readonly correlationId?: string
+  readonly headers?: Headers
+  /** 0 to 255. */
+  readonly priority?: number
+  /** Milliseconds in a queue before it is dropped or dead-lettered. */
+  readonly expirationMs?: number
+  /** @default 10_000 */
+  readonly deadlineMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface Published {
+  readonly id: string
+  /** False when no queue listens to this event. */
+  readonly routed: boolean
+}
+
+export interface HandlerContext {
+  /** Aborted when the handler has to end: its time is over, or the process's stop budget is. */
+  readonly signal: AbortSignal
+  /** 1 for the first time this message is handled; counts thrown errors. */
+  readonly attempt: number
+  publish<Input>(event: Event<Input, unknown>, data: NoInfer<Input>, options?: PublishEventOptions): Promise<Published>
+}
+
+export type Handle<Data> = (message: Message<Data>, context: HandlerContext) => unknown
+
+export interface Handler {
+  readonly event: Event
+  readonly handle: Handle<unknown>
+}
+
+export interface ConsumePolicy {
+  /** Handlers at work at a time, per instance. @default 1 */
+  concurrency?: number
+  /** What happens after a throw. @default exponential(), five attempts; for broadcast none */
+  retry?: RetryPolicy
+  /** Messages given up go to the queue `<name>.dlq`. Without, they are rejected to the queue's own dead letter exchange, or dropped. @default true */
+  deadLetter?: boolean
+  /** A handler that takes longer has failed; its signal aborts. Milliseconds. @default none */
+  timeoutMs?: number
+  /** A message whose handler took its process down this often is given up, where the broker counts deliveries. @default 5 */
+  maxDeaths?: number
+}
+
+export type ResolvedPolicy = Required<Omit<ConsumePolicy, 'timeoutMs'>> & Pick<ConsumePolicy, 'timeoutMs'>
+
+/** What `consume()` and `broadcast()` make, and what a consumer's entry module exports. */
+export interface ConsumerDefinition {
+  readonly kind: 'consumer'
+  readonly queue: Queue
+  readonly policy: ResolvedPolicy
+  readonly handlers: readonly Handler[]
+  /** Each instance has a queue of its own, and gets every message. */
+  readonly broadcast: boolean
+}
+
+export const isConsumerDefinition = (value: unknown): value is ConsumerDefinition =>
+  typeof value === 'object' && value !== null && Reflect.get(value, 'kind') === 'consumer' && isQueue(Reflect.get(value, 'queue'))
+
+/** Handles one event. */
+export function on<Input, Output>(event: Event<Input, Output>, handle: Handle<Output>): Handler {
+  const problems: Problem[] = []
+  if (event?.kind !== 'event') problems.push({ path: 'event', expected: 'an event made by event()', got: show(event) })
+  if (typeof handle !== 'function') problems.push({ path: 'handle', expected: 'a function (message, context)', got: show(handle) })
+  if (problems.length > 0) throw new ConfigError('on()', problems)
+  return Object.freeze({ event, handle: handle as Handle<unknown> }) as Handler
+}
+
+/** Consumes a queue: instances share its messages. Throws `ConfigError`. */
+export function consume(source: Queue, policy: ConsumePolicy, ...handlers: Handler[]): ConsumerDefinition
+export function consume(source: Queue, ...handlers: Handler[]): ConsumerDefinition
+export function consume(source: Queue, ...rest: (ConsumePolicy | Handler)[]): ConsumerDefinition {
+  const subject = `consume(${isQueue(source) ? `"${source.name}"` : ''})`
+  const [policy, handlers] = splitPolicy(rest)
+  const problems = problemsOf(handlers)
+  if (!isQueue(source)) problems.push({ path: 'queue', expected: 'a queue made by queue()', got: show(source) })
+  else if (source.name === '')
+    problems.push({ path: 'queue', expected: 'a queue with a name; for one per instance use broadcast()', got: "''" })
+  if (problems.length > 0) throw new ConfigError(subject, problems)
+  return definition(source, readPolicy(subject, policy, exponential()), handlers, false)
+}
+
+/** Gets every message in every instance, by a queue of its own that ends with it. A handler that throws is not retried. */
+export function broadcast(policy: ConsumePolicy, ...handlers: Handler[]): ConsumerDefinition
+export function broadcast(...handlers: Handler[]): ConsumerDefinition
+export function broadcast(...rest: (ConsumePolicy | Handler)[]): ConsumerDefinition {
+  const [policy, handlers] = splitPolicy(rest)
+  const problems = problemsOf(handlers)
+  if (problems.length > 0) throw new ConfigError('broadcast()', problems)
+  const own = queue('', { listensTo: handlers.map((handler) => handler.event) })
+  return definition(own, { ...readPolicy('broadcast()', { concurrency: 100, ...policy }, noRetry), deadLetter: false }, handlers, true)
+}
+
+function definition(source: Queue, policy: ResolvedPolicy, handlers: readonly Handler[], isBroadcast: boolean): ConsumerDefinition {
+  return Object.freeze({ kind: 'consumer', queue: source, policy, handlers: Object.freeze(handlers), broadcast: isBroadcast })
+}
+
+function splitPolicy(rest: readonly (ConsumePolicy | Handler)[]): [ConsumePolicy, Handler[]] {
+  const [first, ...others] = rest
+  if (first !== undefined && !('handle' in first)) return [first, others as Handler[]]
+  return [{}, rest as Handler[]]
+}
+
+function problemsOf(handlers: readonly Handler[]): Problem[] {
+  const problems: Problem[] = []
+  if (handlers.length === 0) problems.push({ path: 'handlers', expected: 'at least one on(event, handler)', got: 'none' })
+  const types = new Set<string>()
+  for (const handler of handlers) {
+    const type = handler?.event?.type
+    if (type === undefined) problems.push({ path: 'handlers', expected: 'what on(event, handler) returns', got: show(handler) })
+    else if (types.has(type)) problems.push({ path: 'handlers', expected: 'one handler per event', got: `two for ${type}` })
+    types.add(type)
+  }
+  return problems
+}
+
+function readPolicy(subject: string, policy: ConsumePolicy, retry: RetryPolicy): ResolvedPolicy {
+  return readOptions<ConsumePolicy>(
+    subject,
+    {
+      concurrency: whole({ min: 1, fallback: 1 }),
+      retry: instance(
+        'a retry policy, such as exponential()',
+        (value): value is RetryPolicy => typeof value === 'object' && value !== null && 'delayMs' in value,
+        retry,
+      ),
+      deadLetter: flag(true),
+      timeoutMs: whole({ min: 1 }),
+      maxDeaths: whole({ min: 1, fallback: 5 }),
+    },
+    policy,
+  ) as ResolvedPolicy
+}

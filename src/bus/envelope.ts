@@ -1,0 +1,75 @@
+/** Between an event and the message that carries it: which property holds what. */
+import { createHash, randomUUID } from 'node:crypto'
+import type { Delivery } from '../core/delivery.ts'
+import type { Headers } from '../core/message.ts'
+import type { Message, PublishEventOptions } from './consume.ts'
+import type { Event } from './event.ts'
+
+/** Our own headers carry no `x-`: RabbitMQ treats those as its own. */
+export const header = {
+  /** How often handling it has thrown. */
+  attempts: 'omnibus-attempts',
+  deadReason: 'omnibus-dead-reason',
+  deadQueue: 'omnibus-dead-queue',
+  deadAttempts: 'omnibus-dead-attempts',
+  deadAt: 'omnibus-dead-at',
+} as const
+
+export interface EventProperties {
+  readonly messageId: string
+  readonly type: string
+  readonly timestamp: number
+  readonly appId: string
+  readonly headers?: Headers
+  readonly correlationId?: string
+  readonly priority?: number
+  readonly expirationMs?: number
+}
+
+export function propertiesOf(event: Event<never, unknown>, source: string, now: number, options: PublishEventOptions): EventProperties {
+  const { correlationId, expirationMs, headers, id = randomUUID(), priority } = options
+  return {
+    messageId: id,
+    type: event.type,
+    timestamp: now,
+    appId: source,
+    ...(headers && { headers }),
+    ...(correlationId !== undefined && { correlationId }),
+    ...(priority !== undefined && { priority }),
+    ...(expirationMs !== undefined && { expirationMs }),
+  }
+}
+
+/** The event type of a delivery: said by the message, or else its routing key, as for a plain AMQP publisher. */
+export function typeOf(delivery: Delivery): string {
+  return delivery.properties.type ?? delivery.routingKey
+}
+
+/** The message as its handler sees it. A foreign message without an id gets one from its bytes, the same each time. */
+export function messageFrom(delivery: Delivery, data: unknown): Message {
+  const { correlationId, headers = {}, timestamp } = delivery.properties
+  return {
+    id: idOf(delivery),
+    type: typeOf(delivery),
+    time: new Date(timestamp ?? Date.now()),
+    data,
+    headers,
+    ...(correlationId !== undefined && { correlationId }),
+  }
+}
+
+export function idOf(delivery: Delivery): string {
+  return (
+    delivery.properties.messageId ?? createHash('sha256').update(delivery.routingKey).update('\0').update(delivery.body).digest('base64url')
+  )
+}
+
+export function attemptsOf(delivery: Delivery): number {
+  const attempts = Number(delivery.properties.headers?.[header.attempts] ?? 0)
+  return Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0
+}
+
+/** The id of the `nth` event of a type that handling `cause` publishes: the same on every retry. */
+export function derivedId(cause: string, type: string, nth: number): string {
+  return createHash('sha256').update(`${cause}\0${type}\0${nth}`).digest('base64url').slice(0, 27)
+}

@@ -1,0 +1,18 @@
+/** What a handler throws to say more than "try again by the policy". */
+
+/** This message can never be handled: to the dead letters now, without a retry. */
+export class Reject extends Error {
+  override readonly name = 'Reject'
+}
+
+/** Try again, but not before `ms` milliseconds; rounded up to a step so that few wait queues are needed. */
+export class RetryAfter extends Error {
+  override readonly name = 'RetryAfter'
+  readonly ms: number
+
+  constructor(ms: number, reason = 'asked to be retried later') {
+    super(reason)
+    if (!Number.isFinite(ms) || ms < 0) throw new RangeError(`RetryAfter: expected milliseconds from 0, got ${ms}`)
+    this.ms = ms
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * A delivery's way: refuse what killed its process too often → find the handler → decode and validate → handle →
+ * settle. Every way out settles the delivery exactly once, and a copy sent elsewhere is confirmed before the original
+ * is acked.
+ */
+import { type Clock, sleep } from '../core/clock.ts'
+import type { Connection } from '../core/connection.ts'
+import type { Delivery } from '../core/delivery.ts'
+import type { Queue } from '../core/entities.ts'
+import { CodecError, HandlerError, ValidationError, messageOf } from '../core/errors.ts'
+import type { ConsumerDefinition, Handler, HandlerContext, Published, PublishEventOptions } from './consume.ts'
+import { attemptsOf, derivedId, header, idOf, messageFrom, typeOf } from './envelope.ts'
+import { type Event, validate } from './event.ts'
+import { Reject, RetryAfter } from './outcome.ts'
+import { deadLetterQueue, roundUpMs, waitQueue } from './retry.ts'
+
+/** What became of one message; worth a log line unless it was handled. */
+export type Outcome =
+  | { readonly type: 'handled' }
+  | { readonly type: 'retried'; readonly error: unknown; readonly afterMs: number }
+  | { readonly type: 'dead-lettered' | 'dropped'; readonly error: unknown }
+  /** Neither handled nor safely elsewhere: it stays with the broker and comes again. */
+  | { readonly type: 'kept'; readonly error: unknown }
+
+export interface PipelineOptions {
+  readonly definition: ConsumerDefinition
+  readonly connection: Connection
+  readonly publish: (event: Event<never, unknown>, data: unknown, options: PublishEventOptions) => Promise<Published>
+  /** Aborts when whatever still runs must end. */
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  readonly onOutcome: (outcome: Outcome, delivery: Delivery, attempt: number) => void
+}
+
+type Verdict =
+  | { readonly done: true }
+  | { readonly done: false; readonly error: unknown; readonly final: boolean; readonly afterMs?: number }
+
+/** Before a message goes back whose copy could not be sent; the broker is in trouble, so hurry helps nobody. Milliseconds. */
+const KEEP_PAUSE_MS = 1_000
+/** Ids kept of messages that were handled without an ack. */
+const REMEMBERED = 10_000
+
+export class Pipeline {
+  readonly #options: PipelineOptions
+  readonly #handlers: ReadonlyMap<string, Handler>
+  readonly #deadLetters: Queue
+  /** Messages being handled here: one that comes again after a lost link joins its own handler instead of running twice. */
+  readonly #running = new Map<string, Promise<Verdict>>()
+  /** Handled, but the link was lost before the ack: acked when they come again, not handled again. */
+  readonly #handledButLost = new Set<string>()
+  #free: number
+  readonly #queueing: (() => void)[] = []
+
+  constructor(options: PipelineOptions) {
+    this.#options = options
+    const { handlers, policy, queue } = options.definition
+    this.#handlers = new Map(handlers.map((handler) => [handler.event.type, handler]))
+    this.#deadLetters = deadLetterQueue(queue)
+    this.#free = policy.concurrency
+  }
+
+  /** Takes one delivery all the way. Never rejects. */
+  async run(delivery: Delivery): Promise<void> {
+    const attempt = attemptsOf(delivery) + 1
+    const verdict = await this.#judge(delivery, attempt)
+    let outcome: Outcome
+    try {
+      outcome = await this.#settle(delivery, verdict, attempt)
+    } catch (error) {
+      outcome = { type: 'kept', error }
+      await sleep(KEEP_PAUSE_MS, { clock: this.#options.clock, signal: this.#options.signal }).catch(() => undefined)
+      await delivery.requeue()
+    }
+    this.#options.onOutcome(outcome, delivery, attempt)
+  }
+
+  async #judge(delivery: Delivery, attempt: number): Promise<Verdict> {
+    const { maxDeaths } = this.#options.definition.policy
+    const deaths = delivery.deliveryCount ?? 0
+    if (deaths >= maxDeaths)
+      return refused(new HandlerError(`Delivered ${deaths} times without an answer: its handler may be taking the process down`))
+    const handler = this.#handlers.get(typeOf(delivery))
+    if (!handler)
+      return refused(
+        new CodecError(`No handler here for "${typeOf(delivery)}" (there is one for ${[...this.#handlers.keys()].join(', ')})`),
+      )
+    const id = idOf(delivery)
+    if (delivery.redelivered) {
+      const joined = this.#running.get(id)
+      if (joined) return joined
+      if (this.#handledButLost.delete(id)) return { done: true }
+    }
+    const verdict = this.#inTurn(() => this.#handle(handler, delivery, attempt))
+    this.#running.set(id, verdict)
+    try {
+      return await verdict
+    } finally {
+      if (this.#running.get(id) === verdict) this.#running.delete(id)
+    }
+  }
+
+  async #handle(handler: Handler, delivery: Delivery, attempt: number): Promise<Verdict> {
+    const { timeoutMs } = this.#options.definition.policy
+    const timeout = timeoutMs === undefined ? undefined : new AbortController()
+    const signal = timeout ? AbortSignal.any([this.#options.signal, timeout.signal]) : this.#options.signal
+    try {
+      const message = messageFrom(delivery, await validate(handler.event, delivery.payload))
+      const handling = Promise.resolve(handler.handle(message, this.#contextFor(message, attempt, signal)))
+      await (timeoutMs === undefined ? handling : this.#within(timeoutMs, handling, timeout!))
+      return { done: true }
+    } catch (error) {
+      // Bad data stays bad however often it is tried.
+      const final = error instanceof Reject || error instanceof CodecError || error instanceof ValidationError
+      return { done: false, error, final, ...(error instanceof RetryAfter && { afterMs: roundUpMs(error.ms) }) }
+    }
+  }
+
+  async #settle(delivery: Delivery, verdict: Verdict, attempt: number): Promise<Outcome> {
+    const { definition, signal } = this.#options
+    const { policy, queue, broadcast } = definition
+    if (verdict.done) {
+      const told = await delivery.ack()
+      if (!told && delivery.lost) this.#remember(idOf(delivery))
+      return { type: 'handled' }
+    }
+    const { error } = verdict
+    // Given back already: a copy sent now would be one too many.
+    if (delivery.lost || delivery.settled) return { type: 'kept', error }
+    // A handler cut off by the stop has not failed: the message is given back as it was.
+    if (signal.aborted && !verdict.final) {
+      await delivery.release()
+      return { type: 'kept', error }
+    }
+    if (broadcast) {
+      await delivery.ack()
+      return { type: 'dropped', error }
+    }
+    if (!verdict.final && attempt < policy.retry.attempts) {
+      const afterMs = verdict.afterMs ?? policy.retry.delayMs(attempt)
+      await this.#copy(waitQueue(queue, afterMs), delivery, { [header.attempts]: attempt })
+      await delivery.ack()
+      return { type: 'retried', error, afterMs }
+    }
+    if (!policy.deadLetter) {
+      await delivery.reject()
+      return { type: 'dropped', error }
+    }
+    await this.#copy(this.#deadLetters, delivery, {
+      [header.deadReason]: messageOf(error).slice(0, 1_000),
+      [header.deadQueue]: queue.name,
+      [header.deadAttempts]: attempt,
+      [header.deadAt]: new Date(this.#options.clock.wall()),
+    })
+    await delivery.ack()
+    return { type: 'dead-lettered', error }
+  }
+
+  /** Sends the message, with more headers, to another queue. Its expiration stays behind: it is no longer waiting in line. */
+  async #copy(target: Queue, delivery: Delivery, headers: Record<string, string | number | Date>): Promise<void> {
+    const { expirationMs: _, ...properties } = delivery.properties
+    await this.#options.connection.publish(target, delivery.body, { ...properties, headers: { ...properties.headers, ...headers } })
+  }
+
+  #remember(id: string): void {
+    this.#handledButLost.add(id)
+    const [oldest] = this.#handledButLost
+    if (this.#handledButLost.size > REMEMBERED && oldest !== undefined) this.#handledButLost.delete(oldest)
+  }
+
+  #contextFor(message: { id: string; correlationId?: string }, attempt: number, signal: AbortSignal): HandlerContext {
+    const published = new Map<string, number>()
+    return {
+      signal,
+      attempt,
+      publish: (event, data, options = {}) => {
+        const nth = published.get(event.type) ?? 0
+        published.set(event.type, nth + 1)
+        return this.#options.publish(event as Event<never, unknown>, data, {
+          id: derivedId(message.id, event.type, nth),
+          correlationId: message.correlationId ?? message.id,
+          ...options,
+        })
+      },
+    }
+  }
+
+  /** Bounds handlers at work even when a lost link brought more deliveries than the prefetch allows. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--
+    else await new Promise<void>((resolve) => this.#queueing.push(resolve))
+    try {
+      return await work()
+    } finally {
+      const next = this.#queueing.shift()
+      if (next) next()
+      else this.#free++
+    }
+  }
+
+  async #within(timeoutMs: number, handling: Promise<unknown>, timeout: AbortController): Promise<void> {
+    const late = Promise.withResolvers<never>()
+    const timer = this.#options.clock.after(timeoutMs, () => {
+      const error = new HandlerError(`The handler took longer than ${timeoutMs} ms`)
+      timeout.abort(error)
+      late.reject(error)
+    })
+    try {
+      await Promise.race([handling, late.promise])
+    } finally {
+      timer.cancel()
+    }
+  }
+}
+
+function refused(error: Error): Verdict {
+  return { done: false, error, final: true }
+}

@@ -1,0 +1,19 @@
+/** What a program finds around it when it runs under the supervisor, and does not when it runs alone. */
+
+/** Environment variable with the bus URL of the whole unit; children and the scripts they start inherit it. */
+export const BUS_URL_VARIABLE = 'OMNIBUS_BUS_URL'
+
+/** The registered symbol under which a host stands on `globalThis`, set before the entry loads. */
+export const HOST_SYMBOL = 'omnibus.host'
+
+export interface Host {
+  /** Closed by the host when the unit stops, after the last request or delivery is done. */
+  register(resource: HostedResource): void
+}
+
+export interface HostedResource {
+  /** What it needs is connected; part of the unit's readiness. */
+  readonly connected: boolean
+  /** Flushes and closes, by the deadline. */
+  close(options: { readonly deadlineMs: number }): Promise<void>
+}

@@ -1,0 +1,77 @@
+/** The public API. */
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { Bus, type BusOptions } from './bus/bus.ts'
+import { Connection, type ConnectionOptions } from './core/connection.ts'
+import { BUS_URL_VARIABLE, HOST_SYMBOL, type Host } from './core/host.ts'
+import { parseUrls } from './core/urls.ts'
+import { checkSchemes, transportFor } from './transports/table.ts'
+
+export interface CreateBusOptions extends BusOptions {
+  /**
+   * The broker, or several to try in turn. @default what the supervisor set, else $BUS_URL, else the built-in broker in
+   * `.omnibus` of the current folder, started if none runs
+   */
+  readonly url?: string | readonly string[] | undefined
+  readonly connection?: ConnectionOptions
+}
+
+/** A connection to a broker: lazy, and it recovers by itself. `url` as in `createBus()`. Throws `ConfigError`. */
+export function connect(url?: string | readonly string[], options: ConnectionOptions = {}): Connection {
+  const urls = parseUrls(url ?? defaultUrl())
+  checkSchemes(urls)
+  return new Connection(urls, transportFor, options)
+}
+
+/** A bus. Under the supervisor its host flushes and closes it at stop; elsewhere call `close()`. Throws `ConfigError`. */
+export function createBus(options: CreateBusOptions = {}): Bus {
+  const { url, connection, ...rest } = options
+  const bus = new Bus((onEvent) => connect(url, { ...connection, onEvent }), rest)
+  const host = Reflect.get(globalThis, Symbol.for(HOST_SYMBOL)) as Host | undefined
+  host?.register(bus)
+  return bus
+}
+
+function defaultUrl(): string {
+  return process.env[BUS_URL_VARIABLE] || process.env['BUS_URL'] || pathToFileURL(resolve('.omnibus')).href.replace(/^file:/, 'omnibus:')
+}
+
+export { defineConfig } from './config/define.ts'
+export type { OmnibusConfig, ResolvedConfig } from './config/types.ts'
+export { type Bus, type BusEvent, type RunningConsumer } from './bus/bus.ts'
+export {
+  type ConsumePolicy,
+  type ConsumerDefinition,
+  type HandlerContext,
+  type Message,
+  type Published,
+  type PublishEventOptions,
+  broadcast,
+  consume,
+  isConsumerDefinition,
+  on,
+} from './bus/consume.ts'
+export { type Event, event } from './bus/event.ts'
+export { Reject, RetryAfter } from './bus/outcome.ts'
+export { type ExponentialOptions, type RetryPolicy, exponential, noRetry } from './bus/retry.ts'
+export type { Connection, ConnectionEvent, ConnectionOptions, ConsumeOptions, PublishOptions } from './core/connection.ts'
+export type { Consumer, DeliveryHandler } from './core/consumer.ts'
+export type { Delivery } from './core/delivery.ts'
+export { type Binding, type Exchange, type ExchangeOptions, type Queue, type QueueOptions, bind, exchange, queue } from './core/entities.ts'
+export {
+  ClosedError,
+  CodecError,
+  ConfigError,
+  ConnectionError,
+  HandlerError,
+  MissingPeerError,
+  OmnibusError,
+  ProtocolError,
+  PublishError,
+  TopologyError,
+  UnsupportedError,
+  ValidationError,
+  WorkerError,
+} from './core/errors.ts'
+export type { Headers, MessageProperties } from './core/message.ts'
+export type { Capabilities, QueueState } from './core/transport.ts'
