@@ -101,3 +101,14 @@ export interface ResolvedConfig {
   readonly probes?: string
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
 }
+
+/** What flags say over the file. */
+export interface ConfigOverrides {
+  readonly entry?: string
+  readonly workers?: number
+  readonly bind?: string
+  readonly pidFile?: string
+  readonly busUrl?: string
+  readonly data?: string
+  readonly listen?: string
+}

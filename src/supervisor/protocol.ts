@@ -2,7 +2,8 @@
  * What the master and its children say to each other over Node's IPC channel. Every child is started as
  * `node worker/main.js ROLE` with `OMNIBUS_UNIT` (its label, e.g. `web.1`) in its environment, and waits for `start`.
  */
-import type { ResolvedConfig } from '../config/types.ts'
+import { pathToFileURL } from 'node:url'
+import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 
 /** `config` loads the config file and may stay as the hook host; the others are the units of the process tree. */
 export type Role = 'config' | 'broker' | 'consumers' | 'web'
@@ -35,7 +36,10 @@ export type FromChild =
 
 /** What a unit tells of itself; shown by the probes. */
 export interface UnitStatus {
-  /** Bus connection: absent where the unit has none. */
+  /**
+   * Bus connection: absent where the unit has none, or before its entry is loaded. A consumer that is loaded and still
+   * tries to connect says `false` in its beats before `ready`: the start goes on without it instead of killing it.
+   */
   readonly connected?: boolean
   /** Consumers: every subscription is in place. */
   readonly subscribed?: boolean
@@ -43,31 +47,6 @@ export interface UnitStatus {
   readonly inFlight?: number
 }
 
-/** What flags and environment say over the file. */
-export interface ConfigOverrides {
-  readonly entry?: string
-  readonly workers?: number
-  readonly bind?: string
-  readonly pidFile?: string
-  readonly busUrl?: string
-  readonly data?: string
-  readonly listen?: string
-}
+export type { ConfigOverrides }
 
-/** The bus URL every child, and every script they start, finds in its environment. */
-export const BUS_URL_VARIABLE = 'OMNIBUS_BUS_URL'
-/** The well-known symbol a host sets on `globalThis` before the entry loads, so that a bus made there is flushed at stop. */
-export const HOST_SYMBOL = 'omnibus.host'
-
-/** What lies under the host symbol. */
-export interface Host {
-  /** The host closes what is registered when the unit stops, after the last request or delivery is done. */
-  register(resource: HostedResource): void
-}
-
-export interface HostedResource {
-  /** Bus connection is up. */
-  readonly connected: boolean
-  /** Flushes publishes and closes, by the deadline. */
-  close(options: { readonly deadlineMs: number }): Promise<void>
-}
+export { BUS_URL_VARIABLE, HOST_SYMBOL, type Host, type HostedResource } from '../core/host.ts'

@@ -1,0 +1,70 @@
+/** Runs the config file, which is user code: only ever in a child of the master, or in a command that does nothing else. */
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ConfigError, messageOf, OmnibusError } from '../core/errors.ts'
+import { redactText } from '../core/redact.ts'
+import { resolveConfig } from './resolve.ts'
+import type { ConfigOverrides, Hooks, ResolvedConfig } from './types.ts'
+import type { Environment } from './environment.ts'
+
+export interface LoadOptions {
+  /** The config file; absent: an empty config, with `overrides.entry` as the web app. */
+  readonly file?: string | undefined
+  /** Where relative paths in `file` and `overrides` start from. */
+  readonly root: string
+  readonly overrides?: ConfigOverrides
+  /** @default process.env */
+  readonly env?: Environment
+}
+
+export interface LoadedConfig {
+  readonly config: ResolvedConfig
+  /** The functions themselves, which no resolved config can hold. */
+  readonly hooks: Hooks
+}
+
+/** Imports the file, `.ts` or `.js`, and takes its default export: a config, a promise of one, or a function that returns either. Throws `ConfigError`. */
+export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
+  const { root, overrides = {}, env = process.env } = options
+  const file = options.file === undefined ? undefined : resolve(root, options.file)
+  const exported = file === undefined ? {} : await defaultExportOf(file)
+  const config = resolveConfig(exported, { file, root, overrides, env })
+  const hooks: unknown = typeof exported === 'object' && exported !== null && 'hooks' in exported ? exported.hooks : undefined
+  // resolveConfig has just checked it.
+  return { config, hooks: (hooks ?? {}) as Hooks }
+}
+
+async function defaultExportOf(file: string): Promise<unknown> {
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
+    throw new ConfigError(file, [{ path: 'the file', expected: 'an existing file', got: 'nothing of that name' }])
+  }
+  let module: unknown
+  try {
+    module = await import(pathToFileURL(file).href)
+  } catch (cause) {
+    throw asConfigError(file, 'a module that can be imported', cause)
+  }
+  const exported = (module as { default?: unknown }).default
+  try {
+    return await (typeof exported === 'function' ? (exported as () => unknown)() : exported)
+  } catch (cause) {
+    throw asConfigError(file, 'a function that returns a config', cause)
+  }
+}
+
+function asConfigError(file: string, expected: string, cause: unknown): Error {
+  // A queue or exchange declared wrongly in the file explains itself better than "cannot be imported".
+  if (cause instanceof OmnibusError) return cause
+  return new ConfigError(file, [{ path: 'the file', expected, got: explain(file, cause) }], { cause })
+}
+
+/** The message, with the place in the source where the engine tells it: syntax errors have theirs in the stack's head alone. */
+function explain(file: string, cause: unknown): string {
+  if (!(cause instanceof Error)) return messageOf(cause)
+  const place = /^(?:file:\/\/)?(\/[^\n]*?):(\d+)(?::(\d+))?\n/.exec(cause.stack ?? '')
+  const frame = /\(?(?:file:\/\/)(\/[^\n)]*?):(\d+):\d+\)?/.exec(cause.stack ?? '')
+  const at = place ?? frame
+  const where = at?.[1] === undefined ? '' : ` (${at[1] === file ? 'line' : `${at[1]} line`} ${at[2]})`
+  return redactText(`${cause.name}: ${cause.message}${where}`)
+}

@@ -1,0 +1,220 @@
+/** From what the config file exports to plain data: checked, every default filled in, every path absolute. */
+import { statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { ConfigError, type Problem } from '../core/errors.ts'
+import { callable, type Field, type Fields, object, oneOf, record, show, text, whole } from '../core/options.ts'
+import { redactUrl } from '../core/redact.ts'
+import { ADDRESS_EXPECTED, normalAddress } from './address.ts'
+import { defaultBind, defaultWorkers, type Environment } from './environment.ts'
+import type {
+  BusConfig,
+  ConfigOverrides,
+  ConsumerConfig,
+  Hooks,
+  OmnibusConfig,
+  ResolvedConfig,
+  ResolvedRestart,
+  RestartConfig,
+  WebConfig,
+} from './types.ts'
+
+export interface ResolveContext {
+  /** The config file, absolute; absent when everything comes from flags. */
+  readonly file?: string | undefined
+  /** Where relative paths in flags start from, and those of the config where there is no file. */
+  readonly root: string
+  readonly overrides?: ConfigOverrides
+  /** @default nothing set */
+  readonly env?: Environment
+}
+
+const RESTART: ResolvedRestart = { minMs: 100, maxMs: 30_000, maxCrashes: 5, windowMs: 60_000 }
+/** Labels of the master's own units: a consumer of that name could not be told apart in logs and status. */
+const RESERVED = ['web', 'hooks', 'broker', 'config']
+
+const path = text({ expected: 'a path', test: (value) => value !== '' })
+const address = text({ expected: ADDRESS_EXPECTED, test: (value) => normalAddress(value, '/') !== undefined })
+const restart = object<RestartConfig>({
+  minMs: whole({ min: 1 }),
+  maxMs: whole({ min: 1 }),
+  maxCrashes: whole({ min: 1 }),
+  windowMs: whole({ min: 1 }),
+})
+const unit = { entry: path, heartbeatTimeoutMs: whole(), startTimeoutMs: whole({ min: 1 }), restart }
+const count = whole({ min: 1, max: 1024 })
+
+/** An empty text counts as absent, since `url: process.env.BUS_URL` is how it is written. What is shown has no password. */
+const busUrl: Field<string | string[]> = {
+  read(value, at, problems) {
+    const urls: unknown[] = (Array.isArray(value) ? value : [value]).filter((item) => item !== '')
+    const wrong = urls.filter((item) => typeof item !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\/\S/i.test(item))
+    const expected = 'a URL such as amqp://user:password@host:5672/vhost, or a list of them'
+    for (const item of wrong) problems.push({ path: at, expected, got: typeof item === 'string' ? redactUrl(item) : show(item) })
+    return urls.filter((item) => typeof item === 'string')
+  },
+}
+
+const FIELDS: Fields<OmnibusConfig> = {
+  bus: object<BusConfig>({ url: busUrl, data: path, listen: address }),
+  web: object<WebConfig>({ ...unit, bind: address, workers: count }),
+  consumers: record(object<ConsumerConfig>({ ...unit, instances: count, kind: oneOf(['process', 'thread']) })),
+  hooks: object<Hooks>({ onStarting: callable(), onExit: callable() }),
+  gracefulTimeoutMs: whole({ min: 1 }),
+  hookTimeoutMs: whole({ min: 1 }),
+  restart,
+  onPermanentFailure: oneOf(['exit', 'degrade']),
+  pidFile: path,
+  probes: address,
+  log: object({ level: oneOf(['debug', 'info', 'warn', 'error']) }),
+}
+
+const FLAGS: Fields<ConfigOverrides> = {
+  entry: path,
+  workers: count,
+  bind: address,
+  pidFile: path,
+  busUrl: busUrl as Field<string>,
+  data: path,
+  listen: address,
+}
+/** How each override is named where people write it. */
+const FLAG_NAMES: Record<keyof ConfigOverrides, string> = {
+  entry: 'ENTRY',
+  workers: '--workers',
+  bind: '--bind',
+  pidFile: '--pid',
+  busUrl: '--bus-url',
+  data: '--data',
+  listen: '--listen',
+}
+
+/** Throws `ConfigError` with every problem found. */
+export function resolveConfig(input: unknown, context: ResolveContext): ResolvedConfig {
+  const { file, root, env = {} } = context
+  const problems: Problem[] = []
+  const config = readConfig(input, problems)
+  const flags = readFlags(context.overrides ?? {}, problems)
+  const base = file === undefined ? root : dirname(file)
+  const own = { ...RESTART, ...config.restart }
+
+  const web = resolveWeb({ config, flags, base, root, own, env, problems })
+  const consumers = Object.entries(config.consumers ?? {}).map(([name, consumer]) => {
+    checkName(name, problems)
+    return [name, resolveConsumer(consumer, `consumers.${name}`, { base, own, problems })] as const
+  })
+  const url = flags.busUrl ?? config.bus?.url ?? []
+  const urls = typeof url === 'string' ? [url] : url
+  const listen = flags.listen ?? config.bus?.listen
+  const pidFile = flags.pidFile === undefined ? config.pidFile && resolve(base, config.pidFile) : resolve(root, flags.pidFile)
+  if (problems.length > 0) throw new ConfigError(file ?? 'The configuration', problems)
+
+  return {
+    ...(file !== undefined && { file }),
+    root: base,
+    bus: {
+      urls,
+      builtin: urls.length === 0,
+      data: flags.data === undefined ? resolve(base, config.bus?.data ?? '.omnibus') : resolve(root, flags.data),
+      ...(listen !== undefined && { listen: inFull(listen, base) }),
+    },
+    ...(web && { web }),
+    consumers: Object.fromEntries(consumers),
+    hooks: (['onStarting', 'onExit'] as const).filter((name) => config.hooks?.[name] !== undefined),
+    gracefulTimeoutMs: config.gracefulTimeoutMs ?? 25_000,
+    hookTimeoutMs: config.hookTimeoutMs ?? 30_000,
+    onPermanentFailure: config.onPermanentFailure ?? 'exit',
+    restart: own,
+    ...(pidFile !== undefined && { pidFile }),
+    ...(config.probes !== undefined && { probes: inFull(config.probes, base) }),
+    logLevel: config.log?.level ?? 'info',
+  }
+}
+
+function readConfig(input: unknown, problems: Problem[]): OmnibusConfig {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+    problems.push({ path: 'default export', expected: 'a config, best made with defineConfig({ ... })', got: show(input) })
+    return {}
+  }
+  return object(FIELDS).read(input, '', problems) ?? {}
+}
+
+function readFlags(overrides: ConfigOverrides, problems: Problem[]): ConfigOverrides {
+  const found: Problem[] = []
+  const flags = object(FLAGS).read(overrides, '', found) ?? {}
+  problems.push(...found.map((problem) => ({ ...problem, path: FLAG_NAMES[problem.path as keyof ConfigOverrides] ?? problem.path })))
+  return flags
+}
+
+interface WebContext {
+  readonly config: OmnibusConfig
+  readonly flags: ConfigOverrides
+  readonly base: string
+  readonly root: string
+  readonly own: ResolvedRestart
+  readonly env: Environment
+  readonly problems: Problem[]
+}
+
+function resolveWeb({ config, flags, base, root, own, env, problems }: WebContext): ResolvedConfig['web'] {
+  const given: Partial<WebConfig> | undefined = config.web ?? (flags.entry === undefined ? undefined : {})
+  if (given === undefined) {
+    for (const flag of ['workers', 'bind'] as const) {
+      if (flags[flag] !== undefined) problems.push({ path: FLAG_NAMES[flag], expected: 'a config with a `web` part', got: 'one without' })
+    }
+    return undefined
+  }
+  const entry =
+    flags.entry === undefined ? entryFile(given.entry, base, 'web.entry', problems) : entryFile(flags.entry, root, 'ENTRY', problems)
+  const bind = flags.bind ?? given.bind ?? defaultBind(env, problems)
+  return {
+    entry,
+    bind: inFull(bind, flags.bind === undefined ? base : root),
+    workers: flags.workers ?? given.workers ?? defaultWorkers(env, problems),
+    heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 10_000,
+    startTimeoutMs: given.startTimeoutMs ?? 30_000,
+    restart: { ...own, ...given.restart },
+  }
+}
+
+interface ConsumerContext {
+  readonly base: string
+  readonly own: ResolvedRestart
+  readonly problems: Problem[]
+}
+
+function resolveConsumer(given: ConsumerConfig, at: string, { base, own, problems }: ConsumerContext): ResolvedConfig['consumers'][string] {
+  return {
+    entry: entryFile(given.entry, base, `${at}.entry`, problems),
+    instances: given.instances ?? 1,
+    kind: given.kind ?? 'process',
+    heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 30_000,
+    startTimeoutMs: given.startTimeoutMs ?? 30_000,
+    restart: { ...own, ...given.restart },
+  }
+}
+
+/** The entry's absolute path, which may hold a wrong one where a problem was found. */
+function entryFile(entry: string | undefined, base: string, at: string, problems: Problem[]): string {
+  if (entry === undefined) {
+    // A value of the wrong type was reported where it was read.
+    if (!problems.some((problem) => problem.path === at)) problems.push({ path: at, expected: "a module's path", got: 'nothing' })
+    return ''
+  }
+  const file = resolve(base, entry)
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile())
+    problems.push({ path: at, expected: "a module's path", got: `${file}, which is no file` })
+  return file
+}
+
+function checkName(name: string, problems: Problem[]): void {
+  const at = `consumers.${name}`
+  if (RESERVED.includes(name)) problems.push({ path: at, expected: `a name other than ${RESERVED.join(', ')}`, got: show(name) })
+  else if (!/^[A-Za-z][\w-]{0,63}$/.test(name)) {
+    problems.push({ path: at, expected: 'a name of letters, digits, _ and -, starting with a letter', got: show(name) })
+  }
+}
+
+/** `address` was checked when it was read. */
+function inFull(given: string, base: string): string {
+  return normalAddress(given, base) ?? given
+}
