@@ -1,0 +1,3 @@
+import { queue } from 'omnibus'
+
+export const myapp = queue('myapp')
