@@ -1,0 +1,13 @@
+/** AMQP 0-9-1: the codec both ends use. */
+export { ByteReader } from './byte-reader.ts'
+export { ByteWriter } from './byte-writer.ts'
+export { Content, ContentAssembler } from './content.ts'
+export { MAX_NESTING, readTable, writeTable } from './field-table.ts'
+export { FrameReader, type FrameReaderOptions } from './frame-reader.ts'
+export { FrameWriter, type ContentMethod, type FrameSink } from './frame-writer.ts'
+export { FRAME, FRAME_END, FRAME_HEADER_BYTES, FRAME_MIN_SIZE, FRAME_OVERHEAD, PROTOCOL_HEADER } from './frames.ts'
+export { decodeMethod, encodeMethod } from './method-codec.ts'
+export { METHODS, methodKey, methodNames, type Method, type MethodArgs, type MethodInput, type MethodName } from './methods.ts'
+export { peekProperties, readProperties, writeProperties, type QueueingProperties } from './properties.ts'
+export { REPLY } from './reply-codes.ts'
+export { StringCache } from './string-cache.ts'

@@ -1,0 +1,22 @@
+/** Reply codes of close and return methods (AMQP 0-9-1 §1.2, with RabbitMQ's meanings). */
+export const REPLY = {
+  success: 200,
+  contentTooLarge: 311,
+  noRoute: 312,
+  noConsumers: 313,
+  connectionForced: 320,
+  invalidPath: 402,
+  accessRefused: 403,
+  notFound: 404,
+  resourceLocked: 405,
+  preconditionFailed: 406,
+  frameError: 501,
+  syntaxError: 502,
+  commandInvalid: 503,
+  channelError: 504,
+  unexpectedFrame: 505,
+  resourceError: 506,
+  notAllowed: 530,
+  notImplemented: 540,
+  internalError: 541,
+} as const
