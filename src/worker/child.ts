@@ -1,0 +1,112 @@
+/** The life of a child: load, start, beat, stop, and every way it can fail. */
+import { flushCompileCache } from 'node:module'
+import { ConfigError, messageOf } from '../core/errors.ts'
+import type { FromChild, ToChild, UnitStatus } from '../supervisor/protocol.ts'
+import type { Channel } from './channel.ts'
+import { deadlineIn, within } from './deadline.ts'
+import type { Log } from './log.ts'
+import type { LoadMessage, RoleHost, StartMessage, StopReason, Unit } from './unit.ts'
+
+/** sysexits: 75 is "it had to cut something off", 78 "the configuration is at fault", 70 everything else. */
+export const exitCodes = Object.freeze({ stopped: 0, internal: 70, cutOff: 75, config: 78 })
+
+// Two chances per second of the one the protocol asks for, so that one late turn of the loop is no silence.
+const BEAT_MS = 500
+// Kept back from every deadline, so that a child that must cut off its work still says so before it is killed.
+const LAST_WORDS_MS = 250
+// Without a `start` message (and its budget) a TERM still gets a bound.
+const DEFAULT_STOP_MS = 25_000
+
+/** Serves the master's messages until one ends the process. */
+export function runChild(host: RoleHost, channel: Channel, log: Log): void {
+  const starting = new AbortController()
+  let started: Promise<Unit> | undefined
+  let unit: Unit | undefined
+  let status = (): UnitStatus => ({})
+  let stopBudgetMs = DEFAULT_STOP_MS
+  let ending = false
+
+  const exit = async (code: number, last?: FromChild): Promise<void> => {
+    if (last) await channel.send(last)
+    // A lock held by native code can hang process.exit(); the master kills the child then.
+    process.exit(code)
+  }
+
+  const fail = (error: unknown): void => {
+    if (ending) return log.write('error', messageOf(error), { error })
+    ending = true
+    const config = error instanceof ConfigError
+    log.write('error', messageOf(error), { error })
+    void exit(config ? exitCodes.config : exitCodes.internal, { type: 'failed', message: messageOf(error), config })
+  }
+
+  const load = async (message: LoadMessage): Promise<void> => {
+    if (host.load === undefined) throw new TypeError('"load" is for the config role alone')
+    await channel.send({ type: 'loaded', config: await host.load(message) })
+  }
+
+  const start = async (message: StartMessage): Promise<void> => {
+    stopBudgetMs = message.config.gracefulTimeoutMs
+    log.setLevel(message.config.logLevel)
+    started = host.start(message, { log, channel, fail, signal: starting.signal, report: (early) => void (status = early) })
+    unit = await started
+    status = unit.status
+    if (ending) return
+    await channel.send({ type: 'ready' })
+    // The cache is written at a clean exit only, which a killed child never has.
+    flushCompileCache()
+  }
+
+  const stop = async (reason: StopReason, budgetMs: number): Promise<void> => {
+    if (ending) return
+    ending = true
+    const deadline = deadlineIn(Math.max(budgetMs - LAST_WORDS_MS, budgetMs * 0.8))
+    const cut: string[] = []
+    if (started !== undefined) {
+      starting.abort(new Error('stopped while starting'))
+      const settled = started.then(
+        (value) => void (unit = value),
+        (error: unknown) => log.write('debug', `not started: ${messageOf(error)}`),
+      )
+      if (!(await within(deadline.remainingMs(), settled))) cut.push('start was not finished')
+    }
+    if (unit !== undefined) {
+      const stopping = unit.stop(reason, deadline).then((left) => void cut.push(...left))
+      if (!(await within(deadline.remainingMs(), stopping))) cut.push('stop was not finished')
+    }
+    if (cut.length > 0) log.write('warn', `stopped at the deadline; cut off: ${cut.join(', ')}`)
+    await exit(cut.length > 0 ? exitCodes.cutOff : exitCodes.stopped)
+  }
+
+  const handle = (message: ToChild): void | Promise<void> => {
+    if (message.type === 'stop') return stop(message.reason, message.deadlineMs)
+    if (ending) return
+    switch (message.type) {
+      case 'load':
+        return load(message)
+      case 'start':
+        return start(message)
+      case 'activate':
+        return unit?.activate?.()
+    }
+  }
+
+  process.on('uncaughtException', (error, origin) => {
+    // An entry with a listener of its own has decided that it goes on.
+    if (process.listenerCount('uncaughtException') > 1) return
+    log.write('error', `${origin}: ${messageOf(error)}`, { error })
+    void exit(exitCodes.internal)
+  })
+  // The master decides; a Ctrl-C reaches every process of the terminal. A listener on USR1 also keeps Node's inspector shut.
+  for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => {})
+  process.on('SIGTERM', () => void stop('stop', stopBudgetMs))
+
+  channel.onMessage((message) => {
+    void (async () => handle(message))().catch((error: unknown) => {
+      if (ending && !(error instanceof ConfigError)) return log.write('error', messageOf(error), { error })
+      fail(error)
+    })
+  })
+  setInterval(() => void channel.send({ type: 'beat', status: status() }), BEAT_MS).unref()
+  void channel.send({ type: 'beat', status: {} })
+}

@@ -1,0 +1,111 @@
+/** The host's handle on one consumer thread. */
+import type { Worker } from 'node:worker_threads'
+import { ConfigError, messageOf, WorkerError } from '../../core/errors.ts'
+import type { UnitStatus } from '../../supervisor/protocol.ts'
+import { within, type Deadline } from '../deadline.ts'
+import { THREAD_BEAT_MS, type FromThread, type ToThread } from './thread-protocol.ts'
+
+export interface ThreadEnd {
+  readonly reason: string
+  /** What it threw, where it did. */
+  readonly error?: unknown
+}
+
+export interface Thread {
+  /** As of its last beat. */
+  readonly status: UnitStatus
+  /** Loaded and connected. Rejects with `WorkerError` when it ends before. */
+  readonly ready: Promise<void>
+  readonly ended: Promise<ThreadEnd>
+  activate(): void
+  /** Resolves by the deadline with what had to be cut off; the thread is gone then. */
+  stop(deadline: Deadline): Promise<readonly string[]>
+  terminate(): Promise<void>
+}
+
+export interface ThreadOptions {
+  /** Longest its event loop may be silent; 0 is for ever. Milliseconds. */
+  readonly silenceMs: number
+  readonly onHang: () => void
+  /** It does not end even when terminated. */
+  readonly onUnkillable: () => void
+}
+
+// Terminating takes milliseconds; what takes longer never ends.
+const TERMINATE_MS = 5_000
+
+export function startThread(worker: Worker, options: ThreadOptions): Thread {
+  const ready = Promise.withResolvers<void>()
+  const ended = Promise.withResolvers<ThreadEnd>()
+  ready.promise.catch(() => {})
+  let status: UnitStatus = {}
+  let reason: string | undefined
+  let failure: Error | undefined
+  let cut: readonly string[] | undefined
+  let silentChecks = 0
+
+  const say = (message: ToThread): void => worker.postMessage(message)
+
+  const terminate = async (): Promise<void> => {
+    if (!(await within(TERMINATE_MS, worker.terminate()))) options.onUnkillable()
+  }
+
+  worker.on('message', (message: FromThread) => {
+    silentChecks = 0
+    if (message.type === 'ready') ready.resolve()
+    else if (message.type === 'beat') status = message.status
+    else if (message.type === 'stopped') cut = message.cut
+    else {
+      reason = message.message
+      failure = message.config ? asConfigError(message.message) : new WorkerError(message.message)
+    }
+  })
+  worker.on('error', (error) => {
+    reason = messageOf(error)
+    failure = new WorkerError(`uncaught: ${reason}`, { cause: error })
+  })
+  worker.on('exit', (code) => {
+    clearInterval(check)
+    status = {}
+    reason ??= `exit code ${code}`
+    ready.reject(failure ?? new WorkerError(reason))
+    ended.resolve({ reason, error: failure?.cause })
+  })
+
+  // Counted in checks of this loop instead of by the clock: after a suspended machine or a stopped process wakes, neither
+  // side has run, and no thread is to blame.
+  const check = setInterval(() => {
+    silentChecks += 1
+    if (options.silenceMs === 0 || silentChecks * THREAD_BEAT_MS < options.silenceMs) return
+    clearInterval(check)
+    reason = `silent for ${options.silenceMs} ms`
+    options.onHang()
+    void terminate()
+  }, THREAD_BEAT_MS)
+
+  return {
+    get status() {
+      return status
+    },
+    ready: ready.promise,
+    ended: ended.promise,
+    activate: () => say({ type: 'activate' }),
+    async stop(deadline) {
+      clearInterval(check)
+      const deadlineMs = deadline.leaving(0.05).remainingMs()
+      say({ type: 'stop', deadlineMs })
+      if (await within(deadline.leaving(0.02).remainingMs(), ended.promise)) return cut ?? []
+      const { inFlight = 0 } = status
+      await terminate()
+      return [`a thread with ${inFlight} deliver${inFlight === 1 ? 'y' : 'ies'} in flight`]
+    },
+    terminate,
+  }
+}
+
+function asConfigError(message: string): Error {
+  // The thread's own ConfigError came over as its text, which names all problems already.
+  const error = new ConfigError('', [])
+  error.message = message
+  return error
+}

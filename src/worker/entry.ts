@@ -1,0 +1,55 @@
+/** Loading a user's module, and saying clearly why it does not load. */
+import { access } from 'node:fs/promises'
+import { pathToFileURL } from 'node:url'
+import { ConfigError, messageOf, WorkerError } from '../core/errors.ts'
+
+/** A module's namespace. */
+export type Exports = Readonly<Record<string, unknown>>
+
+/**
+ * Imports the module, ESM or CommonJS, TypeScript or JavaScript. `option` is where the config names it, e.g. `web.entry`.
+ * Throws `ConfigError` where there is no such file, `WorkerError` with the module's own error as its cause.
+ */
+export async function loadEntry(option: string, entry: string): Promise<Exports> {
+  try {
+    await access(entry)
+  } catch (cause) {
+    throw new ConfigError('The configuration', [{ path: option, expected: 'a module file that can be read', got: entry }], { cause })
+  }
+  try {
+    const exports: unknown = await import(pathToFileURL(entry).href)
+    return exports as Exports
+  } catch (cause) {
+    throw new WorkerError(`${option} ${entry} cannot be loaded: ${nameOf(cause)}${messageOf(cause)}${placeOf(cause, entry)}`, { cause })
+  }
+}
+
+/**
+ * The default export, or undefined. CommonJS that was compiled from ESM has its default one level deeper.
+ */
+export function defaultExport(exports: Exports): unknown {
+  const value = exports['default']
+  const compiled = typeof value === 'object' && value !== null && Reflect.get(value, '__esModule') === true
+  return compiled ? Reflect.get(value, 'default') : value
+}
+
+/** Names of what a module exports, for an error. */
+export function exportNames(exports: Exports): string {
+  // Node adds "module.exports" to the namespace of a CommonJS module.
+  const names = Object.keys(exports).filter((name) => name !== 'module.exports')
+  return names.length === 0 ? 'nothing' : names.join(', ')
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error && error.name !== 'Error' ? `${error.name}: ` : ''
+}
+
+/** Where it happened, unless the message says so: of a syntax error the stack's first line, else the first frame in a file. */
+function placeOf(error: unknown, entry: string): string {
+  if (!(error instanceof Error) || error.stack === undefined || error.message.includes(entry)) return ''
+  const [first = ''] = error.stack.split('\n')
+  if (/^(file:|\/).*:\d+$/.test(first)) return ` (${first})`
+  const frame = /\((file:[^)]+:\d+:\d+)\)|at (?:async )?(file:\S+:\d+:\d+)/.exec(error.stack)
+  const place = frame?.[1] ?? frame?.[2]
+  return place === undefined ? '' : ` (${place})`
+}

@@ -1,0 +1,46 @@
+/** What a host writes: one JSON line per event on stdout, in pino's shape, so that the master can pass it on as it is. */
+import { inspect } from 'node:util'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export interface Log {
+  /** `error` is written with its stack and its causes. */
+  write(level: LogLevel, message: string, details?: { readonly error?: unknown; readonly [key: string]: unknown }): void
+  /** Lowest level that is written; the rest is dropped. */
+  readonly level: LogLevel
+  /** @default 'info' */
+  setLevel(level: LogLevel): void
+}
+
+// pino's numbers.
+const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 }
+
+export function createLog(unit: string, output: NodeJS.WritableStream = process.stdout): Log {
+  let lowest: LogLevel = 'info'
+  return {
+    get level() {
+      return lowest
+    },
+    write(level, message, details = {}) {
+      if (SEVERITY[level] < SEVERITY[lowest]) return
+      const { error, ...rest } = details
+      const shown = error === undefined ? {} : { err: describe(error) }
+      output.write(
+        `${JSON.stringify({ level: SEVERITY[level], time: Date.now(), pid: process.pid, unit, ...rest, ...shown, msg: message })}\n`,
+      )
+    },
+    setLevel(level) {
+      lowest = level
+    },
+  }
+}
+
+function describe(error: unknown): { type: string; message: string; stack: string } {
+  const known = error instanceof Error
+  return {
+    type: known ? error.name : typeof error,
+    message: known ? error.message : String(error),
+    // inspect shows causes and aggregated errors too; `stack` alone does not.
+    stack: inspect(error),
+  }
+}

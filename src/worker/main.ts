@@ -1,0 +1,26 @@
+/** Entry of every child: `node main.js ROLE`, with an IPC channel to the master and its label in OMNIBUS_UNIT. */
+import { enableCompileCache } from 'node:module'
+import type { Role } from '../supervisor/protocol.ts'
+import { openChannel } from './channel.ts'
+import { runChild } from './child.ts'
+import { createLog } from './log.ts'
+import type { RoleHost } from './unit.ts'
+
+enableCompileCache()
+
+// Imported on demand: the broker must not pay for the web host, nor anybody for the broker.
+const roles: Readonly<Record<Role, () => Promise<RoleHost>>> = {
+  config: async () => (await import('./config.ts')).configHost(),
+  broker: async () => (await import('./broker.ts')).brokerHost(),
+  consumers: async () => (await import('./consumers/host.ts')).consumersHost(),
+  web: async () => (await import('./web/host.ts')).webHost(),
+}
+
+const isRole = (name: string): name is Role => Object.hasOwn(roles, name)
+
+const role = process.argv[2] ?? ''
+if (!isRole(role)) throw new Error(`main.js ROLE: expected one of ${Object.keys(roles).join(', ')}, got "${role}"`)
+
+const log = createLog(process.env['OMNIBUS_UNIT'] ?? role)
+const channel = openChannel()
+runChild(await roles[role](), channel, log)

@@ -1,0 +1,39 @@
+/** What every role is to the child that hosts it. */
+import type { ResolvedConfig } from '../config/types.ts'
+import type { ToChild, UnitStatus } from '../supervisor/protocol.ts'
+import type { Channel } from './channel.ts'
+import type { Deadline } from './deadline.ts'
+import type { Log } from './log.ts'
+
+export type StartMessage = Extract<ToChild, { type: 'start' }>
+export type LoadMessage = Extract<ToChild, { type: 'load' }>
+export type StopReason = Extract<ToChild, { type: 'stop' }>['reason']
+
+export interface UnitContext {
+  readonly log: Log
+  readonly channel: Channel
+  /** Aborts when the unit is asked to stop before it has started. */
+  readonly signal: AbortSignal
+  /** Ends the child: it logs, tells the master, and exits. For what goes wrong after the start. */
+  fail(error: unknown): void
+  /** What beats tell before the unit is there, for a start that takes long. */
+  report(status: () => UnitStatus): void
+}
+
+export interface Unit {
+  status(): UnitStatus
+  /** Consumers only. */
+  activate?(): Promise<void>
+  /** Resolves by the deadline with what had to be cut off, for the log; empty when all was finished. */
+  stop(reason: StopReason, deadline: Deadline): Promise<readonly string[]>
+}
+
+export interface RoleHost {
+  /** The config role only. */
+  load?(message: LoadMessage): Promise<ResolvedConfig>
+  /**
+   * Resolves when the unit is ready, as the protocol says for its role. When the signal aborts it rejects, or resolves
+   * with a unit that is then stopped.
+   */
+  start(message: StartMessage, context: UnitContext): Promise<Unit>
+}

@@ -1,0 +1,63 @@
+/** The web host: loads an app, lets it accept from the inherited socket, and drains it. */
+import { messageOf, WorkerError } from '../../core/errors.ts'
+import { unlessAborted, within, type Deadline } from '../deadline.ts'
+import { exportNames, loadEntry } from '../entry.ts'
+import { hostResources } from '../resources.ts'
+import type { RoleHost, StartMessage, Unit, UnitContext } from '../unit.ts'
+import { appOf, unusable, type App } from './app.ts'
+import { trackConnections } from './connections.ts'
+import { idle } from './idle.ts'
+import { answerListen } from './listen.ts'
+
+// Of the stop budget: what comes after the last request (closing hooks, flushing publishes) needs time too.
+const SHARE_AFTER_DRAIN = 0.2
+
+export function webHost(): RoleHost {
+  return { start }
+}
+
+async function start({ config, listenFd }: StartMessage, { log, channel, signal }: UnitContext): Promise<Unit> {
+  const entry = config.web?.entry
+  if (entry === undefined || listenFd === undefined) throw new TypeError('a web unit needs config.web and listenFd')
+  const resources = hostResources(log)
+  const connections = trackConnections()
+  const socket = answerListen(listenFd, connections.watch)
+  const open = async (): Promise<App> => {
+    const exports = await idle(channel, loadEntry('web.entry', entry), () => {
+      throw new WorkerError(`web.entry ${entry} waits for something that can never happen (an unsettled top-level await)`)
+    })
+    const app = await appOf(exports, {
+      entry,
+      listening: () => socket.server !== undefined,
+      onError: (error) => log.write('error', `request failed: ${messageOf(error)}`, { error }),
+    })
+    if (socket.server === undefined) await app?.listen?.()
+    await idle(channel, socket.accepting, () => {
+      throw unusable(entry, `${exportNames(exports)}, and did not listen`)
+    })
+    return app ?? {}
+  }
+  const app = await unlessAborted(signal, open())
+
+  return {
+    status() {
+      const connected = resources.connected()
+      return { inFlight: connections.inFlight, ...(connected === undefined ? {} : { connected }) }
+    },
+    async stop(_reason, deadline) {
+      const cut = await connections.drain(deadline.leaving(SHARE_AFTER_DRAIN))
+      const unclosed = await closeApp(app, deadline)
+      return [...cut, ...unclosed, ...(await resources.close(deadline))]
+    },
+  }
+
+  async function closeApp(closing: App, deadline: Deadline): Promise<readonly string[]> {
+    try {
+      const done = await within(deadline.leaving(0.5).remainingMs(), Promise.resolve(closing.close?.()))
+      return done ? [] : ["the app's close hooks"]
+    } catch (error) {
+      log.write('error', `closing the app failed: ${messageOf(error)}`, { error })
+      return []
+    }
+  }
+}

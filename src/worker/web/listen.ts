@@ -1,0 +1,88 @@
+/** Answers an app's `listen` with the socket inherited from the master. */
+import { Server } from 'node:net'
+
+// Gunicorn's default too; the kernel cuts it to net.core.somaxconn.
+const BACKLOG = 2048
+
+export interface InheritedSocket {
+  /** The server that asked first and got it. */
+  readonly server: Server | undefined
+  /** Resolves with that server once it accepts. */
+  readonly accepting: Promise<Server>
+}
+
+/**
+ * From now on the first server of this process that calls `listen` gets the inherited socket, whatever port it names.
+ * A second one that names the same port (frameworks listen on 127.0.0.1 and ::1 alike) is told it listens, and gets no
+ * connections; one that names another port (metrics, administration) listens there for real.
+ * `opened` is called for every server before it accepts. Call once per process, before user code loads.
+ */
+export function answerListen(fd: number, opened: (server: Server) => void): InheritedSocket {
+  const listen = Server.prototype.listen as (this: Server, ...args: unknown[]) => Server
+  const { promise: accepting, resolve, reject } = Promise.withResolvers<Server>()
+  // Whoever awaits it hears of it; nobody may be waiting yet.
+  accepting.catch(() => {})
+  let owner: Server | undefined
+  let ownerPort: number | string | undefined
+
+  const answer = function (this: Server, ...args: unknown[]): Server {
+    const wanted = addressOf(args)
+    if (owner === undefined) {
+      owner = this
+      ownerPort = wanted
+      opened(this)
+      this.once('error', reject)
+      this.once('listening', () => {
+        this.off('error', reject)
+        resolve(this)
+      })
+      return listen.call(this, { fd, backlog: backlogOf(args), signal: optionsOf(args)['signal'] }, callbackOf(args))
+    }
+    if (this !== owner && isSameAddress(wanted, ownerPort, owner)) return pretend(this, owner, callbackOf(args))
+    if (this !== owner) opened(this)
+    return listen.apply(this, args)
+  }
+  Server.prototype.listen = answer as typeof Server.prototype.listen
+  return {
+    get server() {
+      return owner
+    },
+    accepting,
+  }
+}
+
+function pretend(server: Server, owner: Server, callback: (() => void) | undefined): Server {
+  if (callback) server.once('listening', callback)
+  server.address = () => owner.address()
+  process.nextTick(() => server.emit('listening'))
+  return server
+}
+
+function isSameAddress(wanted: number | string | undefined, ownerWanted: number | string | undefined, owner: Server): boolean {
+  const real = owner.address()
+  return wanted === undefined || wanted === ownerWanted || (typeof real === 'object' && wanted === real?.port)
+}
+
+/** The port or the path named in any of the forms of `listen`. */
+function addressOf(args: readonly unknown[]): number | string | undefined {
+  const [first] = args
+  const options = optionsOf(args)
+  const named = typeof first === 'number' || typeof first === 'string' ? first : (options['port'] ?? options['path'])
+  if (typeof named === 'number') return named
+  if (typeof named !== 'string') return undefined
+  return /^\d+$/.test(named) ? Number(named) : named
+}
+
+function backlogOf(args: readonly unknown[]): number {
+  const named = optionsOf(args)['backlog'] ?? args.slice(1).find((argument) => typeof argument === 'number')
+  return typeof named === 'number' && named > 0 ? named : BACKLOG
+}
+
+function optionsOf(args: readonly unknown[]): Readonly<Record<string, unknown>> {
+  const [first] = args
+  return typeof first === 'object' && first !== null ? (first as Record<string, unknown>) : {}
+}
+
+function callbackOf(args: readonly unknown[]): (() => void) | undefined {
+  return args.findLast((argument): argument is () => void => typeof argument === 'function')
+}
