@@ -270,7 +270,8 @@ export class Connection {
 
   /** The publishing link is up when all that was declared through it exists again, but for what the broker refuses. */
   async #declareAll(session: Session): Promise<void> {
-    for (const entity of this.#topology.keys()) {
+    for (const [entity, underWay] of this.#topology) {
+      if (underWay) continue
       try {
         await declareOn(session, entity)
       } catch (error) {
