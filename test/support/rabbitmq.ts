@@ -6,9 +6,9 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { accepts, answersAmqp } from './amqp-probe.ts'
 import { ensurePackages, fileOf, have } from './packages.ts'
 import { freePorts } from './ports.ts'
 import { killMarked, MARK } from './processes.ts'
@@ -127,32 +127,6 @@ function environment({ folder, port, distPort, epmdPort, mark }: Place): NodeJS.
     RABBITMQ_CONF_ENV_FILE: '/dev/null',
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
   }
-}
-
-const PROTOCOL_HEADER = Buffer.from('AMQP\x00\x00\x09\x01', 'latin1')
-
-/** Ready is when the protocol header is answered with a method frame (type 1), AMQP 0-9-1 §4.2.2; the port opens earlier. */
-function answersAmqp(port: number): Promise<boolean> {
-  return attempt(port, (socket, done) => {
-    socket.write(PROTOCOL_HEADER)
-    socket.once('data', (chunk) => done(chunk[0] === 1))
-  })
-}
-
-const accepts = (port: number): Promise<boolean> => attempt(port, (_socket, done) => done(true))
-
-function attempt(port: number, onConnect: (socket: ReturnType<typeof connect>, done: (result: boolean) => void) => void): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    const done = (result: boolean): void => {
-      socket.destroy()
-      resolve(result)
-    }
-    socket.setTimeout(2_000, () => done(false))
-    socket.once('error', () => done(false))
-    socket.once('close', () => done(false))
-    socket.once('connect', () => onConnect(socket, done))
-  })
 }
 
 function logOf(folder: string, port: number): string {
