@@ -317,20 +317,24 @@ export class Connection {
     return this.#topology.has(target) ? this.#topology.get(target) : this.#declared(target, deadlineMs)
   }
 
-  async #declared(entity: Exchange | Queue, deadlineMs?: number): Promise<QueueState | undefined> {
+  #declared(entity: Exchange | Queue, deadlineMs?: number): Promise<QueueState | undefined> {
     // An exclusive queue belongs to the session that declares it, and the publishing one is not where it is consumed.
-    if (isQueue(entity) && entity.exclusive)
-      throw new UnsupportedError('An exclusive queue is declared by consume(), on the session that uses it')
-    const declared = this.#ask((session) => declareOn(session, entity), deadlineMs)
-    this.#topology.set(entity, declared)
-    try {
-      const state = await declared
-      this.#topology.set(entity, undefined)
-      return state
-    } catch (error) {
-      this.#topology.delete(entity)
-      throw error
+    if (isQueue(entity) && entity.exclusive) {
+      return Promise.reject(new UnsupportedError('An exclusive queue is declared by consume(), on the session that uses it'))
     }
+    // One promise for all who wait, so that publishes go on in the order they came.
+    const declared = this.#ask((session) => declareOn(session, entity), deadlineMs).then(
+      (state) => {
+        this.#topology.set(entity, undefined)
+        return state
+      },
+      (error: unknown) => {
+        this.#topology.delete(entity)
+        throw error
+      },
+    )
+    this.#topology.set(entity, declared)
+    return declared
   }
 
   /** A question to the broker, asked again on the next session if the link dies under it. */
