@@ -1,4 +1,5 @@
 /** One consumer thread. */
+import { once } from 'node:events'
 import { parentPort, workerData } from 'node:worker_threads'
 import { connect, type Delivery } from 'omnibus'
 import { myapp } from './contracts.ts'
@@ -29,10 +30,11 @@ async function handle(message: unknown): Promise<void> {
 
 const connection = connect()
 await connection.consume(myapp, onDelivery, { prefetch: 100 })
-parentPort?.once('message', async () => {
-  // Finishes what it holds, and says goodbye to the broker.
+log('consuming')
+if (parentPort) {
+  parentPort.postMessage('consuming')
+  await once(parentPort, 'message')
+  // Told to stop: finishes what it holds, and says goodbye to the broker.
   await connection.close()
   log('stopped')
-})
-parentPort?.postMessage('consuming')
-log('consuming')
+}

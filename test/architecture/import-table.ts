@@ -14,7 +14,8 @@ export interface Room {
 /** Without files, sockets, processes or timers. */
 export const pureBuiltins = ['node:assert', 'node:buffer', 'node:crypto', 'node:diagnostics_channel', 'node:path', 'node:url', 'node:util']
 
-const configCore = ['src/core/errors.ts', 'src/core/options.ts']
+/** What of core holds no messaging. */
+const plainCore = ['src/core/errors.ts', 'src/core/options.ts', 'src/core/redact.ts']
 
 /** By folder or file; the longest that fits counts. A room may always import itself. */
 export const rooms: Readonly<Record<string, Room>> = {
@@ -26,8 +27,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/transports/memory/': { values: ['src/core/', 'src/transports/kit/', 'src/broker/engine/'] },
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
-  'src/config/': { values: configCore, types: ['src/bus/'], builtins: 'any' },
-  'src/supervisor/': { values: [...configCore, 'src/core/clock.ts'], types: ['src/config/'], builtins: 'any' },
+  'src/config/': { values: plainCore, types: ['src/bus/'], builtins: 'any' },
+  'src/supervisor/': { values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts'], types: ['src/config/'], builtins: 'any' },
   'src/worker/': {
     values: [
       'src/core/',

@@ -3,7 +3,7 @@
  * leaves no process and no file behind, unless a test failed: then what the run wrote is kept in .artifacts.
  */
 import { once } from 'node:events'
-import { cpSync, lstatSync, rmSync } from 'node:fs'
+import { cpSync, lstatSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { basename, join } from 'node:path'
@@ -43,7 +43,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     server.close()
     await (await rabbit?.catch(() => undefined))?.[Symbol.asyncDispose]()
     killMarked(folder)
-    if (project.vitest.state.getCountOfFailedTests() > 0) {
+    if (project.vitest.state.getCountOfFailedTests() > 0 && readdirSync(folder).length > 0) {
       const kept = join(project.vitest.config.root, '.artifacts', basename(folder))
       // Sockets and pipes cannot be copied.
       cpSync(folder, kept, { recursive: true, filter: isPlain })
