@@ -1,6 +1,7 @@
 /** The config host: loads the config file for the master, and stays as the host of its server hooks. */
 import type { LoadedConfig } from '../config/load.ts'
 import { messageOf, WorkerError } from '../core/errors.ts'
+import { BUS_URL_VARIABLE, busUrlOf } from '../supervisor/protocol.ts'
 import { within } from './deadline.ts'
 import { hostResources } from './resources.ts'
 import type { RoleHost } from './unit.ts'
@@ -19,6 +20,8 @@ export function configHost(): RoleHost {
       const { hooks } = loaded
       const { hookTimeoutMs } = config
       const resources = hostResources(log)
+      // This child was started before the config said which broker it is.
+      process.env[BUS_URL_VARIABLE] = busUrlOf(config)
       const began = await within(hookTimeoutMs, Promise.resolve(hooks.onStarting?.({ config })))
       if (!began) throw new WorkerError(`hooks.onStarting did not return within ${hookTimeoutMs} ms (hookTimeoutMs)`)
       return {

@@ -1,7 +1,11 @@
 /** Loading a user's module, and saying clearly why it does not load. */
+import { execFile } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { ConfigError, messageOf, WorkerError } from '../core/errors.ts'
+
+const CHECK_MS = 5_000
 
 /** A module's namespace. */
 export type Exports = Readonly<Record<string, unknown>>
@@ -20,7 +24,10 @@ export async function loadEntry(option: string, entry: string): Promise<Exports>
     const exports: unknown = await import(pathToFileURL(entry).href)
     return exports as Exports
   } catch (cause) {
-    throw new WorkerError(`${option} ${entry} cannot be loaded: ${nameOf(cause)}${messageOf(cause)}${placeOf(cause, entry)}`, { cause })
+    throw new WorkerError(
+      `${option} ${entry} cannot be loaded: ${nameOf(cause)}${messageOf(cause)}${(await placeOf(cause, entry)) ?? ''}`,
+      { cause },
+    )
   }
 }
 
@@ -45,11 +52,28 @@ function nameOf(error: unknown): string {
 }
 
 /** Where it happened, unless the message says so: of a syntax error the stack's first line, else the first frame in a file. */
-function placeOf(error: unknown, entry: string): string {
-  if (!(error instanceof Error) || error.stack === undefined || error.message.includes(entry)) return ''
-  const [first = ''] = error.stack.split('\n')
-  if (/^(file:|\/).*:\d+$/.test(first)) return ` (${first})`
+async function placeOf(error: unknown, entry: string): Promise<string | undefined> {
+  if (!(error instanceof Error) || error.stack === undefined || error.message.includes(entry)) return undefined
+  const head = sourceLine(error.stack)
+  if (head !== undefined) return head
   const frame = /\((file:[^)]+:\d+:\d+)\)|at (?:async )?(file:\S+:\d+:\d+)/.exec(error.stack)
   const place = frame?.[1] ?? frame?.[2]
-  return place === undefined ? '' : ` (${place})`
+  if (place !== undefined) return ` (${place})`
+  return error instanceof SyntaxError ? checkedPlace(entry) : undefined
+}
+
+/** Node tells the place of an ES module's syntax error only when it prints it, so it is made to: nothing is run. */
+async function checkedPlace(entry: string): Promise<string> {
+  try {
+    await promisify(execFile)(process.execPath, ['--check', entry], { timeout: CHECK_MS })
+    return ' (in a module it imports)'
+  } catch (error) {
+    return sourceLine(String(Reflect.get(Object(error), 'stderr'))) ?? ''
+  }
+}
+
+/** The line `file:///path:3` that stands above the source of a syntax error. */
+function sourceLine(text: string): string | undefined {
+  const [first = ''] = text.trimStart().split('\n')
+  return /^(file:|\/)\S*:\d+$/.test(first) ? ` (${first})` : undefined
 }
