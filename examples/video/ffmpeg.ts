@@ -39,10 +39,19 @@ export class FfmpegError extends Error {
   override readonly name = 'FfmpegError'
   /** Where its files were to be written there is no space left. */
   readonly full: boolean
+  /** Somebody ended it, as a machine does that is out of memory. */
+  readonly killed: boolean
 
-  constructor(message: string) {
+  constructor(message: string, options: { killed?: boolean } = {}) {
     super(message)
+    this.killed = options.killed ?? false
     this.full = /No space left on device|Disk quota exceeded/i.test(message)
+  }
+
+  /** Without the file's name, which is this machine's business. */
+  get lastLine(): string {
+    const line = this.message.split('\n').findLast((text) => text.trim() !== '') ?? ''
+    return line.replaceAll(/(?:file:)?\/\S+?:? /g, '').trim()
   }
 }
 
@@ -76,7 +85,8 @@ export async function run(program: string, args: readonly string[], options: Run
   })
   signal.throwIfAborted()
   if (code === 0 || (anyExit && code !== null)) return { stdout, stderr }
-  throw new FfmpegError(stderr.trim() || `${program} ended ${code === null ? `by ${killer}` : `with code ${code}`}`)
+  const end = code === null ? `by ${killer}` : `with code ${code}`
+  throw new FfmpegError(stderr.trim() || `${program} ended ${end}`, { killed: code === null })
 }
 
 /**

@@ -49,7 +49,8 @@ function urlProblems(text: string): string[] {
   }
   if (url.protocol !== 's3:') return [`${expected}, got the scheme ${url.protocol}`]
   // Keys in a URL end up in logs and process lists; the AWS SDK reads them from its own places.
-  if (url.username || url.password) return ['STORAGE_URL: expected the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, got them in the URL']
+  if (url.username || url.password)
+    return ['STORAGE_URL: expected the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, got them in the URL']
   if (!url.hostname || !['', '/'].includes(url.pathname)) return [`${expected}, got no bucket or a path after it`]
   const unknown = [...url.searchParams.keys()].filter((name) => name !== 'endpoint' && name !== 'region')
   return unknown.map((name) => `STORAGE_URL: expected the parameters endpoint and region, got ${name}`)

@@ -18,7 +18,7 @@ export async function makeVideo(conversion: Conversion, source: Probe, onProgres
     ...['-hide_banner', '-v', 'error', '-nostdin', '-y', ...distrust, '-i', input],
     ...['-map', '0:V:0', '-map', '0:a:0?', '-sn', '-dn', '-map_metadata', '-1'],
     // The shorter side becomes 480, so that upright videos keep their detail; H.264 in 4:2:0 wants even sides.
-    ...['-vf', "scale='if(gt(iw,ih),-2,trunc(min(480,iw)/2)*2)':'if(gt(iw,ih),trunc(min(480,ih)/2)*2,-2)',setsar=1"],
+    ...['-vf', "scale='if(gt(iw,ih),-2,max(2,trunc(min(480,iw)/2)*2))':'if(gt(iw,ih),max(2,trunc(min(480,ih)/2)*2),-2)',setsar=1"],
     ...['-c:v', 'libx264', '-preset', 'veryfast', '-crf', '23', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-b:a', '128k', '-ac', '2'],
     ...['-movflags', '+faststart', '-progress', 'pipe:1', '-nostats', output],
   ]
@@ -32,15 +32,20 @@ function report(line: string, durationSeconds: number | undefined, onProgress: (
   if (match && durationSeconds) onProgress(Math.min(1, Number(match[1]) / 1e6 / durationSeconds))
 }
 
-/** One telling frame of the first half. */
-export async function makePoster({ tools, input, folder, signal }: Conversion, durationSeconds: number): Promise<string> {
-  const output = join(folder, 'poster.jpg')
+/** One telling frame from the first half, or the very first where there is none: the picture may end before the sound. */
+export async function makePoster(conversion: Conversion, durationSeconds: number): Promise<string> {
+  const output = join(conversion.folder, 'poster.jpg')
+  await takeFrame(conversion, durationSeconds * 0.2, output)
+  if (!(await isWritten(output))) await takeFrame(conversion, 0, output)
+  return written(output)
+}
+
+async function takeFrame({ tools, input, signal }: Conversion, seconds: number, output: string): Promise<void> {
   const args = [
-    ...['-hide_banner', '-v', 'error', '-nostdin', '-y', '-ss', (durationSeconds * 0.2).toFixed(3), '-i', input],
+    ...['-hide_banner', '-v', 'error', '-nostdin', '-y', '-ss', seconds.toFixed(3), '-i', input],
     ...['-vf', 'thumbnail=24', '-frames:v', '1', '-q:v', '3', output],
   ]
   await run(tools.ffmpeg, args, { signal })
-  return notEmpty(output)
 }
 
 const COLUMNS = 4
@@ -58,19 +63,28 @@ export async function makeContactSheet({ tools, input, folder, signal }: Convers
     ...['-filter_complex', `${frames.join(';')};${joined}`, '-frames:v', '1', '-q:v', '4', output],
   ]
   await run(tools.ffmpeg, args, { signal })
-  return notEmpty(output)
+  return written(output)
 }
 
 /** Of a made video; its length is what was written, which the source may have told wrongly. */
-export async function measure({ tools, signal }: Conversion, file: string): Promise<{ durationSeconds: number; width: number; height: number }> {
+export async function measure(
+  { tools, signal }: Conversion,
+  file: string,
+): Promise<{ durationSeconds: number; width: number; height: number }> {
   const { durationSeconds = 0, video } = await probe(tools, file, signal)
   if (!video) throw new Error(`${file} has no video stream, although it was just made`)
   return { durationSeconds, width: video.width, height: video.height }
 }
 
 /** ffmpeg ends well without having written a picture when it found no frame where it looked. */
-async function notEmpty(file: string): Promise<string> {
-  const { size } = await stat(file)
-  if (size === 0) throw new Error(`${file} is empty`)
-  return file
+async function written(file: string): Promise<string> {
+  if (await isWritten(file)) return file
+  throw new Error(`ffmpeg made no ${file}`)
+}
+
+async function isWritten(file: string): Promise<boolean> {
+  return stat(file).then(
+    ({ size }) => size > 0,
+    () => false,
+  )
 }

@@ -95,7 +95,11 @@ describe.each([
 
   test.each(['../outside', 'a/../../outside', '..'])('refuses the key %s', async (key) => {
     await expect(storage.write(key, 'x', { contentType: 'text/plain' })).rejects.toThrow()
-    expect(await Promise.resolve().then(() => storage.read(key)).catch(() => undefined)).toBeUndefined()
+    expect(
+      await Promise.resolve()
+        .then(() => storage.read(key))
+        .catch(() => undefined),
+    ).toBeUndefined()
   })
 })
 
