@@ -1,0 +1,253 @@
+import type { Headers } from '../../core/message.ts'
+import type { Outcome, Publisher } from './batch.ts'
+import type { Consumer, ConsumerChannel } from './consumer.ts'
+import type { Entry, Message } from './message.ts'
+import { withHeaders } from './properties.ts'
+import type { Queue } from './queue.ts'
+import { accessRefused, exclusiveUse, notAllowed, precondition } from './refusals.ts'
+
+/** What the engine tells the side that opened a channel. All are called synchronously and must not throw. */
+export interface ChannelHandlers {
+  /** False while the peer reads too slowly; deliveries wait until `Channel.resume()`. */
+  writable(): boolean
+  delivered(consumerTag: string, deliveryTag: number, message: Message, entry: Entry): void
+  /** The consumer is gone because its queue is. */
+  cancelled(consumerTag: string): void
+  /** A mandatory message no queue wanted; comes before it is settled. */
+  returned(message: Message): void
+  /** In the order of publishing; see `Outcome`. `id` is the one given to `publish`. */
+  settled(id: number, outcome: Outcome, reason: string): void
+}
+
+/** What a channel needs of the engine around it. */
+export interface ChannelHost {
+  /** Routes and queues it; 404 for an unknown exchange. */
+  publish(message: Message, publisher: Publisher, id: number): readonly Queue[]
+  isInternal(exchange: string): boolean
+  queue(name: string, asker: object): Queue
+  messageOf(entry: Entry): Message
+  acked(entry: Entry): void
+  rejected(entry: Entry): void
+  givenBack(entry: Entry, counted: boolean): void
+  touch(queue: Queue): void
+  consumerGone(queue: Queue): void
+  flush(): void
+}
+
+export interface ConsumeOptions {
+  readonly queue: string
+  /** '' asks for one. */
+  readonly tag: string
+  readonly noAck: boolean
+  readonly exclusive: boolean
+  readonly arguments: Headers
+  /** Most unsettled deliveries of this consumer; 0 is no limit. @default what `qos` said */
+  readonly prefetch?: number
+}
+
+interface Unsettled {
+  readonly entry: Entry
+  /** Absent for what was fetched by `get`. */
+  readonly consumer: Consumer | undefined
+}
+
+/** What a give-back is: only a failed one counts as a delivery. */
+export type GiveBack = 'failed' | 'untouched'
+
+/** Publishing, consuming and settling on behalf of one peer. Methods throw the engine's refusals. */
+export class Channel implements ConsumerChannel, Publisher {
+  readonly #host: ChannelHost
+  readonly #owner: object
+  readonly #handlers: ChannelHandlers
+  readonly #consumers = new Map<string, Consumer>()
+  readonly #unsettled = new Map<number, Unsettled>()
+  #lastTag = 0
+  #lastConsumer = 0
+  #prefetch = 0
+  #sharedPrefetch = 0
+  #closed = false
+
+  constructor(host: ChannelHost, owner: object, handlers: ChannelHandlers) {
+    this.#host = host
+    this.#owner = owner
+    this.#handlers = handlers
+  }
+
+  get unsettled(): number {
+    return this.#unsettled.size
+  }
+
+  /** `settled` is called with `id` later, once. */
+  publish(message: Message, mandatory: boolean, id: number): void {
+    if (this.#host.isInternal(message.exchange)) {
+      throw accessRefused(`cannot publish to internal exchange '${message.exchange}' in vhost '/'`)
+    }
+    const queues = this.#host.publish(message, this, id)
+    if (mandatory && queues.length === 0) this.#handlers.returned(message)
+  }
+
+  /** `shared`: for the whole channel together; else for each consumer that comes after. 0 is no limit. */
+  qos(prefetch: number, shared: boolean): void {
+    if (shared) this.#sharedPrefetch = prefetch
+    else this.#prefetch = prefetch
+    this.resume()
+  }
+
+  /** Returns the consumer's tag; deliveries begin soon after, never within the call. */
+  consume(options: ConsumeOptions): string {
+    const queue = this.#host.queue(options.queue, this.#owner)
+    const tag = options.tag === '' ? `amq.ctag-${++this.#lastConsumer}` : options.tag
+    if (this.#consumers.has(tag)) throw notAllowed(`attempt to reuse consumer tag '${tag}'`)
+    const { consumers } = queue
+    if (consumers.exclusive || (options.exclusive && consumers.size > 0)) throw exclusiveUse(queue.name)
+    const priority = options.arguments['x-priority']
+    const consumer: Consumer = {
+      queue,
+      tag,
+      exclusive: options.exclusive,
+      noAck: options.noAck,
+      priority: typeof priority === 'number' ? priority : 0,
+      channel: this,
+      prefetch: options.prefetch ?? this.#prefetch,
+      unsettled: 0,
+    }
+    consumers.add(consumer)
+    this.#consumers.set(tag, consumer)
+    queue.used()
+    this.#host.touch(queue)
+    return tag
+  }
+
+  /** What was delivered stays settleable. A tag that is not known is no error. */
+  cancel(tag: string): void {
+    const consumer = this.#consumers.get(tag)
+    if (!consumer) return
+    this.#consumers.delete(tag)
+    this.#drop(consumer)
+  }
+
+  get(queueName: string, noAck: boolean): { tag: number; message: Message; entry: Entry; remaining: number } | undefined {
+    const queue = this.#host.queue(queueName, this.#owner)
+    if (queue.pending > 0) this.#host.flush()
+    queue.used()
+    const entry = queue.get()
+    if (!entry) return undefined
+    const message = this.#hand(entry)
+    const tag = this.#track(entry, undefined, noAck)
+    return { tag, message, entry, remaining: queue.ready }
+  }
+
+  /** Tag 0 with `multiple` means all. Throws 406 for an unknown tag. */
+  ack(tag: number, multiple: boolean): void {
+    for (const entry of this.#settle(tag, multiple)) this.#host.acked(entry)
+    this.#freed()
+  }
+
+  /** Dead-letters or drops. */
+  reject(tag: number, multiple: boolean): void {
+    for (const entry of this.#settle(tag, multiple)) this.#host.rejected(entry)
+    this.#freed()
+  }
+
+  giveBack(tag: number, multiple: boolean, how: GiveBack): void {
+    for (const entry of this.#settle(tag, multiple)) this.#host.givenBack(entry, how === 'failed')
+    this.#freed()
+  }
+
+  /** Gives back everything that is unsettled. */
+  recover(how: GiveBack): void {
+    this.giveBack(0, true, how)
+  }
+
+  /** The peer reads again. */
+  resume(): void {
+    for (const consumer of this.#consumers.values()) this.#host.touch(consumer.queue)
+  }
+
+  close(how: GiveBack): void {
+    if (this.#closed) return
+    this.#closed = true
+    const consumers = [...this.#consumers.values()]
+    this.#consumers.clear()
+    // First the messages: an auto-delete queue goes with its last consumer.
+    this.recover(how)
+    for (const consumer of consumers) this.#drop(consumer)
+  }
+
+  hasRoom(consumer: Consumer): boolean {
+    if (!this.#handlers.writable()) return false
+    if (consumer.noAck) return true
+    if (consumer.prefetch > 0 && consumer.unsettled >= consumer.prefetch) return false
+    return this.#sharedPrefetch === 0 || this.#unsettled.size < this.#sharedPrefetch
+  }
+
+  deliver(consumer: Consumer, entry: Entry): void {
+    const message = this.#hand(entry)
+    const tag = this.#track(entry, consumer, consumer.noAck)
+    this.#handlers.delivered(consumer.tag, tag, message, entry)
+  }
+
+  cancelled(consumer: Consumer): void {
+    if (this.#consumers.delete(consumer.tag)) this.#handlers.cancelled(consumer.tag)
+  }
+
+  settled(id: number, outcome: Outcome, reason: string): void {
+    if (!this.#closed) this.#handlers.settled(id, outcome, reason)
+  }
+
+  #hand(entry: Entry): Message {
+    const message = this.#host.messageOf(entry)
+    const { counters } = entry.queue
+    counters.delivered++
+    if (entry.redelivered) counters.redelivered++
+    return entry.deliveries > 0 ? withHeaders(message, { 'x-delivery-count': BigInt(entry.deliveries) }) : message
+  }
+
+  #track(entry: Entry, consumer: Consumer | undefined, noAck: boolean): number {
+    const tag = ++this.#lastTag
+    if (noAck) {
+      this.#host.acked(entry)
+      return tag
+    }
+    // The store has it; what consumers hold must not fill the memory.
+    if (entry.stored) entry.message = undefined
+    entry.queue.unsettled++
+    if (consumer) consumer.unsettled++
+    this.#unsettled.set(tag, { entry, consumer })
+    return tag
+  }
+
+  #settle(tag: number, multiple: boolean): Entry[] {
+    if (!multiple) {
+      const found = this.#unsettled.get(tag)
+      if (!found) throw precondition(`unknown delivery tag ${tag}`)
+      return [this.#release(tag, found)]
+    }
+    const entries: Entry[] = []
+    for (const [known, found] of this.#unsettled) {
+      if (tag !== 0 && known > tag) break
+      entries.push(this.#release(known, found))
+    }
+    if (entries.length === 0 && tag !== 0) throw precondition(`unknown delivery tag ${tag}`)
+    return entries
+  }
+
+  #release(tag: number, { entry, consumer }: Unsettled): Entry {
+    this.#unsettled.delete(tag)
+    entry.queue.unsettled--
+    if (consumer) {
+      consumer.unsettled--
+      this.#host.touch(entry.queue)
+    }
+    return entry
+  }
+
+  /** Room in the shared prefetch may serve any queue of the channel. */
+  #freed(): void {
+    if (this.#sharedPrefetch > 0) this.resume()
+  }
+
+  #drop(consumer: Consumer): void {
+    if (consumer.queue.consumers.remove(consumer)) this.#host.consumerGone(consumer.queue)
+  }
+}

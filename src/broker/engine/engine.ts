@@ -1,0 +1,297 @@
+import type { Clock, Timer } from '../../core/clock.ts'
+import type { Headers } from '../../core/message.ts'
+import type { Publisher } from './batch.ts'
+import { Channel, type ChannelHandlers, type ChannelHost } from './channel.ts'
+import { circles, deadLetter } from './dead-letter.ts'
+import { Ledger } from './ledger.ts'
+import type { Entry, Message } from './message.ts'
+import type { DeathReason, Queue, QueueCounters, QueueHost } from './queue.ts'
+import { inUse, notEmpty } from './refusals.ts'
+import type { Store } from './store.ts'
+import { type ExchangeDeclaration, type QueueDeclaration, Topology } from './topology.ts'
+
+/** Memory all queues together may take for ready messages that the store has anyway. Bytes. */
+const BUDGET = 128 * 1024 * 1024
+export interface EngineOptions {
+  readonly clock: Clock
+  /** Absent: everything stays in memory and ends with the engine. */
+  readonly store?: Store
+  /** Calls back when the current turn of the event loop is over. What happens until then is one transaction. */
+  readonly defer: (callback: () => void) => void
+  readonly onEvent?: (event: EngineEvent) => void
+}
+
+export type EngineEvent =
+  /** A transaction had no room: its publishes were refused. */
+  | { readonly type: 'store-full'; readonly error: Error; readonly refused: number }
+  /** The store failed in a way that leaves no certainty. Every call fails from now on; the process must end and start again. */
+  | { readonly type: 'store-failed'; readonly error: unknown }
+  /** A dead letter that could go nowhere: no such exchange, no queue, or only in a circle. */
+  | { readonly type: 'dead-letter-dropped'; readonly queue: string; readonly exchange: string; readonly reason: DeathReason }
+
+export interface QueueStats extends Readonly<QueueCounters> {
+  readonly name: string
+  readonly durable: boolean
+  readonly exclusive: boolean
+  readonly ready: number
+  readonly readyBytes: number
+  readonly unsettled: number
+  readonly consumers: number
+}
+
+/** The broker without any input or output: what channels do to exchanges and queues. */
+export class Engine implements ChannelHost, QueueHost {
+  readonly budget = { bytes: 0, limit: BUDGET }
+  readonly page: QueueHost['page']
+  suspectBelow = 0
+  readonly #options: EngineOptions
+  readonly #store: Store | undefined
+  readonly #topology: Topology
+  readonly #ledger: Ledger
+  /** Time as the wall clock had it at the start, and immune to its jumps since. */
+  readonly #epoch: number
+  #seq = 1
+  #alarm: string | undefined
+
+  constructor(options: EngineOptions) {
+    const { clock, store, defer, onEvent } = options
+    this.#options = options
+    this.#store = store
+    this.#epoch = clock.wall() - clock.monotonic()
+    this.#ledger = new Ledger({
+      clock,
+      store,
+      defer,
+      onFull: (error, refused) => onEvent?.({ type: 'store-full', error, refused }),
+      onFailed: (error) => onEvent?.({ type: 'store-failed', error }),
+    })
+    this.page = store && ((queue, lane, after, limit, maxBytes) => store.page(queue, lane, after, limit, maxBytes))
+    this.#topology = new Topology(store, this)
+    if (!store) return
+    const snapshot = store.load()
+    this.#seq = snapshot.nextSeq
+    if (snapshot.interrupted) this.suspectBelow = snapshot.nextSeq
+    this.#topology.restore(snapshot)
+    for (const queue of this.#topology.queues.values()) if (queue.ready > 0) this.touch(queue)
+  }
+
+  /** A channel of `owner`, which is whoever exclusive queues belong to: a connection. */
+  channel(owner: object, handlers: ChannelHandlers): Channel {
+    return new Channel(this, owner, handlers)
+  }
+
+  /** Deletes the exclusive queues of a connection, after its channels were closed. */
+  disconnected(owner: object): void {
+    for (const queue of this.#topology.queues.values()) if (queue.traits.owner === owner) this.#remove(queue)
+  }
+
+  declareExchange(declaration: ExchangeDeclaration): void {
+    this.#ledger.change(() => this.#topology.declareExchange(declaration))
+  }
+
+  /** For a passive declaration. Throws 404. */
+  checkExchange(name: string): void {
+    if (name !== '') this.#topology.exchange(name)
+  }
+
+  deleteExchange(name: string, ifUnused: boolean): void {
+    this.#ledger.change(() => this.#topology.deleteExchange(name, ifUnused))
+  }
+
+  declareQueue(declaration: QueueDeclaration, asker: object): Queue {
+    return this.#ledger.change(() => this.#topology.declareQueue(declaration, asker))
+  }
+
+  /** For a passive declaration; what was published before is counted. Throws 404. */
+  checkQueue(name: string, asker: object): Queue {
+    const queue = this.queue(name, asker)
+    if (queue.pending > 0) this.flush()
+    queue.used()
+    return queue
+  }
+
+  bind(queue: string, exchange: string, routingKey: string, bindingArguments: Headers, asker: object): void {
+    const target = this.queue(queue, asker)
+    this.#ledger.change(() => this.#topology.bind(target, exchange, routingKey, bindingArguments))
+  }
+
+  unbind(queue: string, exchange: string, routingKey: string, bindingArguments: Headers, asker: object): void {
+    const target = this.queue(queue, asker)
+    this.#ledger.change(() => this.#topology.unbind(target, exchange, routingKey, bindingArguments))
+  }
+
+  /** Drops what is ready, and returns how many that were. */
+  purge(name: string, asker: object): number {
+    const queue = this.queue(name, asker)
+    return this.#ledger.change(() => {
+      const { removed } = this.#ledger.batch
+      return queue.clear(
+        (entry) => removed.push(entry),
+        (lane, after) => this.#store?.purge(queue, lane, after),
+      )
+    })
+  }
+
+  /** Returns how many ready messages went with it; 0 where there is no such queue. */
+  deleteQueue(name: string, asker: object, conditions: { ifUnused: boolean; ifEmpty: boolean }): number {
+    if (!this.#topology.queues.has(name)) return 0
+    const queue = this.queue(name, asker)
+    this.flush()
+    if (conditions.ifUnused && queue.consumers.size > 0) throw inUse('queue', name)
+    if (conditions.ifEmpty && queue.ready > 0) throw notEmpty(name)
+    return this.#remove(queue)
+  }
+
+  /** While there is a reason, publishes are refused with it; everything that makes room goes on. */
+  setAlarm(reason: string | undefined): void {
+    this.#alarm = reason
+  }
+
+  /** Commits what happened so far, and delivers. */
+  flush(): void {
+    this.#ledger.flush()
+  }
+
+  /** Commits and ends every timer. Channels must be closed before. */
+  close(): void {
+    this.flush()
+    for (const queue of this.#topology.queues.values()) queue.close()
+  }
+
+  stats(): readonly QueueStats[] {
+    return [...this.#topology.queues.values()].map((queue) => ({
+      name: queue.name,
+      durable: queue.traits.durable,
+      exclusive: queue.traits.owner !== undefined,
+      ready: queue.ready,
+      readyBytes: queue.readyBytes,
+      unsettled: queue.unsettled,
+      consumers: queue.consumers.size,
+      ...queue.counters,
+    }))
+  }
+
+  // ChannelHost and QueueHost: what channels and queues do to one another through the engine.
+
+  publish(message: Message, publisher: Publisher, id: number): readonly Queue[] {
+    const queues = this.#topology.route(message)
+    const { batch } = this.#ledger
+    if (this.#alarm !== undefined) {
+      batch.published.push({ publisher, id, outcome: 'failed', reason: this.#alarm })
+      return queues
+    }
+    let refused = ''
+    for (const queue of queues) {
+      if (queue.refuses) refused = queue.name
+      else batch.incoming.push(queue.accept(message))
+    }
+    const outcome = refused !== '' ? 'refused' : queues.length > 0 ? 'routed' : 'unrouted'
+    batch.published.push({ publisher, id, outcome, reason: refused === '' ? '' : `queue '${refused}' is full` })
+    return queues
+  }
+
+  isInternal(exchange: string): boolean {
+    return exchange !== '' && this.#topology.exchange(exchange).traits.internal
+  }
+
+  queue(name: string, asker: object): Queue {
+    return this.#topology.queue(name, asker)
+  }
+
+  messageOf(entry: Entry): Message {
+    const message = entry.message ?? this.#store?.read(entry.queue, entry.seq)
+    if (!message) throw new Error(`message ${entry.seq} of queue '${entry.queue.name}' is nowhere`)
+    return message
+  }
+
+  acked(entry: Entry): void {
+    entry.queue.counters.acked++
+    this.#ledger.batch.removed.push(entry)
+  }
+
+  rejected(entry: Entry): void {
+    this.die(entry, 'rejected')
+  }
+
+  givenBack(entry: Entry, counted: boolean): void {
+    const { queue } = entry
+    if (queue.deleted) return
+    entry.redelivered = true
+    if (counted) {
+      entry.deliveries++
+      const { deliveryLimit } = queue.traits.settings
+      if (deliveryLimit !== undefined && entry.deliveries > deliveryLimit) return this.die(entry, 'delivery_limit')
+    }
+    if (entry.stored) this.#ledger.batch.returned.push(entry)
+    queue.giveBack(entry)
+    this.touch(queue)
+  }
+
+  consumerGone(queue: Queue): void {
+    if (queue.deleted) return
+    if (queue.traits.autoDelete && queue.consumers.size === 0) {
+      this.#remove(queue)
+      return
+    }
+    queue.used()
+    this.touch(queue)
+  }
+
+  touch(queue: Queue): void {
+    this.#ledger.touch(queue)
+  }
+
+  now(): number {
+    return this.#epoch + this.#options.clock.monotonic()
+  }
+
+  nextSeq(): number {
+    return this.#seq++
+  }
+
+  after(ms: number, callback: () => void): Timer {
+    return this.#options.clock.after(ms, callback, { unref: true })
+  }
+
+  expired(queue: Queue): void {
+    this.#remove(queue)
+  }
+
+  die(entry: Entry, reason: DeathReason): void {
+    const { queue } = entry
+    const exchange = queue.traits.settings.deadLetterExchange
+    const { batch } = this.#ledger
+    if (exchange === undefined || queue.deleted) {
+      batch.removed.push(entry)
+      return
+    }
+    const message = this.messageOf(entry)
+    const routingKey = queue.traits.settings.deadLetterRoutingKey ?? message.routingKey
+    const letter = deadLetter(message, { queue: queue.name, reason, at: this.now(), exchange, routingKey })
+    const known = this.#topology.hasExchange(exchange)
+    const targets = known ? this.#topology.route(letter).filter((target) => !circles(letter, target.name)) : []
+    if (targets.length === 0) {
+      batch.removed.push(entry)
+      this.#options.onEvent?.({ type: 'dead-letter-dropped', queue: queue.name, exchange, reason })
+      return
+    }
+    queue.counters.deadLettered++
+    const copies = targets.map((target) => target.accept(letter))
+    batch.moved.push(entry)
+    batch.incoming.push(...copies)
+  }
+
+  #remove(queue: Queue): number {
+    return this.#ledger.change(() => {
+      this.#topology.removeQueue(queue)
+      const { ready } = queue
+      queue.close()
+      for (const consumer of queue.consumers.clear()) consumer.channel.cancelled(consumer)
+      queue.clear(
+        () => {},
+        () => {},
+      )
+      return ready
+    })
+  }
+}

@@ -1,0 +1,200 @@
+import { randomBytes } from 'node:crypto'
+import type { ExchangeType } from '../../core/entities.ts'
+import type { Headers } from '../../core/message.ts'
+import { checkEquivalent, checkSame, readQueueArguments } from './arguments.ts'
+import { Exchange, type ExchangeTraits } from './exchange.ts'
+import type { Message } from './message.ts'
+import { Queue, type QueueHost } from './queue.ts'
+import { accessRefused, commandInvalid, inUse, locked, notFound } from './refusals.ts'
+import type { Snapshot, Store, StoredBinding } from './store.ts'
+
+const TYPES: readonly string[] = ['direct', 'topic', 'fanout', 'headers']
+const PREDECLARED: readonly (readonly [string, ExchangeType])[] = [
+  ['amq.direct', 'direct'],
+  ['amq.topic', 'topic'],
+  ['amq.fanout', 'fanout'],
+  ['amq.headers', 'headers'],
+  ['amq.match', 'headers'],
+]
+
+export interface QueueDeclaration {
+  /** '' asks for a name. */
+  readonly name: string
+  readonly durable: boolean
+  readonly exclusive: boolean
+  readonly autoDelete: boolean
+  readonly arguments: Headers
+}
+
+export type ExchangeDeclaration = Omit<ExchangeTraits, 'type'> & { readonly type: string }
+
+/** Exchanges, queues and bindings; what is durable is in the store before a call returns. Refusals are `TopologyError`s. */
+export class Topology {
+  readonly queues = new Map<string, Queue>()
+  readonly #exchanges = new Map<string, Exchange>()
+  readonly #store: Store | undefined
+  readonly #host: QueueHost
+  #nextQueueId = 1
+
+  constructor(store: Store | undefined, host: QueueHost) {
+    this.#store = store
+    this.#host = host
+    for (const [name, type] of PREDECLARED)
+      this.#addExchange({ name, type, durable: true, autoDelete: false, internal: false, arguments: {} })
+  }
+
+  restore(snapshot: Snapshot): void {
+    this.#nextQueueId = snapshot.nextQueueId
+    for (const stored of snapshot.exchanges) this.#addExchange({ ...stored, durable: true })
+    for (const stored of snapshot.queues) {
+      const settings = readQueueArguments(stored.name, stored.arguments, { durable: true, exclusive: false })
+      const counts = snapshot.counts.filter((count) => count.queue === stored.id)
+      this.#addQueue(new Queue({ ...stored, durable: true, settings, owner: undefined }, this.#host, counts))
+    }
+    for (const { exchange, queue, routingKey, arguments: args } of snapshot.bindings) {
+      const target = this.queues.get(queue)
+      if (target) this.#exchanges.get(exchange)?.bind(target, routingKey, args)
+    }
+  }
+
+  get exchanges(): Iterable<Exchange> {
+    return this.#exchanges.values()
+  }
+
+  exchange(name: string): Exchange {
+    const exchange = this.#exchanges.get(name)
+    if (!exchange) throw notFound('exchange', name)
+    return exchange
+  }
+
+  hasExchange(name: string): boolean {
+    return name === '' || this.#exchanges.has(name)
+  }
+
+  /** Throws 404, or 405 for a queue another connection owns. */
+  queue(name: string, asker: object): Queue {
+    const queue = this.queues.get(name)
+    if (!queue) throw notFound('queue', name)
+    const { owner } = queue.traits
+    if (owner !== undefined && owner !== asker) throw locked(name)
+    return queue
+  }
+
+  /** The queues a message goes to, alternate exchanges included. Throws 404. */
+  route(message: Message): readonly Queue[] {
+    if (message.exchange === '') {
+      const queue = this.queues.get(message.routingKey)
+      return queue ? [queue] : []
+    }
+    const seen = new Set<Exchange>()
+    let exchange: Exchange | undefined = this.exchange(message.exchange)
+    while (exchange && !seen.has(exchange)) {
+      const found = exchange.route(message)
+      if (found.length > 0 || exchange.alternate === undefined) return found
+      seen.add(exchange)
+      exchange = this.#exchanges.get(exchange.alternate)
+    }
+    return []
+  }
+
+  declareExchange(declaration: ExchangeDeclaration): void {
+    const { name, type } = declaration
+    if (name === '') throw accessRefused('operation not permitted on the default exchange')
+    if (!isExchangeType(type)) throw commandInvalid(`invalid exchange type '${type}'`)
+    const current = this.#exchanges.get(name)
+    if (current) return checkSameExchange(current.traits, declaration)
+    if (name.startsWith('amq.')) throw accessRefused(`exchange name '${name}' contains reserved prefix 'amq.*'`)
+    if (declaration.durable) this.#store?.saveExchange({ ...declaration, type })
+    this.#addExchange({ ...declaration, type })
+  }
+
+  deleteExchange(name: string, ifUnused: boolean): void {
+    if (name === '') throw accessRefused('operation not permitted on the default exchange')
+    if (name.startsWith('amq.')) throw accessRefused(`deletion of system exchange '${name}' in vhost '/' not allowed`)
+    const exchange = this.#exchanges.get(name)
+    if (!exchange) return
+    if (ifUnused && exchange.used) throw inUse('exchange', name)
+    if (exchange.traits.durable) this.#store?.deleteExchange(name)
+    this.#exchanges.delete(name)
+  }
+
+  declareQueue(declaration: QueueDeclaration, asker: object): Queue {
+    const { name, durable, exclusive, autoDelete } = declaration
+    if (this.queues.has(name)) {
+      const current = this.queue(name, asker)
+      checkSame('queue', name, 'durable', current.traits.durable, durable)
+      if (exclusive !== (current.traits.owner !== undefined)) throw locked(name)
+      checkSame('queue', name, 'auto_delete', current.traits.autoDelete, autoDelete)
+      checkEquivalent('queue', name, current.traits.arguments, declaration.arguments)
+      current.used()
+      return current
+    }
+    if (name.startsWith('amq.')) throw accessRefused(`queue name '${name}' contains reserved prefix 'amq.*'`)
+    const settings = readQueueArguments(name, declaration.arguments, { durable, exclusive })
+    const traits = {
+      id: this.#nextQueueId,
+      name: name === '' ? `amq.gen-${randomBytes(16).toString('base64url')}` : name,
+      durable,
+      autoDelete,
+      arguments: declaration.arguments,
+      settings,
+      owner: exclusive ? asker : undefined,
+    }
+    const queue = new Queue(traits, this.#host)
+    if (queue.kept) this.#store?.saveQueue(traits)
+    this.#nextQueueId++
+    this.#addQueue(queue)
+    return queue
+  }
+
+  /** Removes it, its bindings and its messages. */
+  removeQueue(queue: Queue): void {
+    this.#store?.deleteQueue(queue)
+    this.queues.delete(queue.name)
+    for (const exchange of this.#exchanges.values()) if (exchange.forget(queue)) this.#unused(exchange)
+  }
+
+  bind(queue: Queue, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
+    if (exchangeName === '') throw accessRefused('operation not permitted on the default exchange')
+    const exchange = this.exchange(exchangeName)
+    if (!exchange.bind(queue, routingKey, bindingArguments)) return
+    const binding: StoredBinding = { exchange: exchangeName, queue: queue.name, routingKey, arguments: bindingArguments }
+    if (!exchange.traits.durable || !queue.kept) return
+    try {
+      this.#store?.saveBinding(binding)
+    } catch (error) {
+      exchange.unbind(queue, routingKey, bindingArguments)
+      throw error
+    }
+  }
+
+  unbind(queue: Queue, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
+    if (exchangeName === '') throw accessRefused('operation not permitted on the default exchange')
+    const exchange = this.exchange(exchangeName)
+    const binding: StoredBinding = { exchange: exchangeName, queue: queue.name, routingKey, arguments: bindingArguments }
+    if (exchange.traits.durable && queue.kept) this.#store?.deleteBinding(binding)
+    if (exchange.unbind(queue, routingKey, bindingArguments)) this.#unused(exchange)
+  }
+
+  #unused(exchange: Exchange): void {
+    if (exchange.traits.autoDelete && !exchange.used) this.deleteExchange(exchange.traits.name, false)
+  }
+
+  #addExchange(traits: ExchangeTraits): void {
+    this.#exchanges.set(traits.name, new Exchange(traits))
+  }
+
+  #addQueue(queue: Queue): void {
+    this.queues.set(queue.name, queue)
+  }
+}
+
+const isExchangeType = (type: string): type is ExchangeType => TYPES.includes(type)
+
+function checkSameExchange(current: ExchangeTraits, received: ExchangeDeclaration): void {
+  checkSame('exchange', current.name, 'type', current.type, received.type)
+  checkSame('exchange', current.name, 'durable', current.durable, received.durable)
+  checkSame('exchange', current.name, 'auto_delete', current.autoDelete, received.autoDelete)
+  checkSame('exchange', current.name, 'internal', current.internal, received.internal)
+  checkEquivalent('exchange', current.name, current.arguments, received.arguments, ['alternate-exchange'])
+}

@@ -1,0 +1,104 @@
+import { closeSync, existsSync, openSync, renameSync, rmSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { messageOf } from '../../core/errors.ts'
+import { StoreRefusedError } from './refused.ts'
+
+/** Tells our files from any other SQLite database: "Omni". */
+const APPLICATION_ID = 0x4f6d6e69
+const VERSION = 1
+/** A larger file is opened without reading all of it first. Bytes. */
+const CHECK_LIMIT = 256 * 1024 * 1024
+
+const MESSAGE_COLUMNS = `
+  seq INTEGER PRIMARY KEY, queue INTEGER NOT NULL, lane INTEGER NOT NULL, bytes INTEGER NOT NULL, expires_at REAL,
+  deliveries INTEGER NOT NULL DEFAULT 0, redelivered INTEGER NOT NULL DEFAULT 0,
+  exchange TEXT NOT NULL, routing_key TEXT NOT NULL, properties BLOB NOT NULL, body BLOB NOT NULL`
+
+const SCHEMA = `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE exchange (
+    name TEXT PRIMARY KEY, type TEXT NOT NULL, auto_delete INTEGER NOT NULL, internal INTEGER NOT NULL, arguments BLOB NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE queue (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, auto_delete INTEGER NOT NULL, arguments BLOB NOT NULL);
+  CREATE TABLE binding (
+    exchange TEXT NOT NULL, queue TEXT NOT NULL, routing_key TEXT NOT NULL, arguments BLOB NOT NULL,
+    PRIMARY KEY (exchange, queue, routing_key, arguments)
+  ) WITHOUT ROWID;
+  CREATE INDEX binding_queue ON binding (queue);
+  CREATE TABLE message (${MESSAGE_COLUMNS});
+  CREATE INDEX message_place ON message (queue, lane, seq, bytes);
+`
+
+/** What does not survive a restart but does not fit into memory: SQLite's own temporary file, never synced. */
+const TEMPORARY = `
+  CREATE TEMP TABLE spill (${MESSAGE_COLUMNS});
+  CREATE INDEX temp.spill_place ON spill (queue, lane, seq, bytes);
+`
+
+/**
+ * Opens the database, or creates it where there is none. Throws `StoreRefusedError`, with the file untouched, when it is
+ * not ours, newer, or damaged. While it is open, nothing else in the process may open or close the file: closing any
+ * descriptor of it would drop the locks SQLite holds on it (POSIX fcntl locks belong to the process).
+ */
+export function openDatabase(path: string): DatabaseSync {
+  if (!existsSync(path)) {
+    if (existsSync(`${path}-wal`)) throw new StoreRefusedError(path, `is missing, though its write-ahead log ${path}-wal is there`)
+    create(path)
+  }
+  try {
+    check(path)
+    const db = new DatabaseSync(path)
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864')
+    // Without these two a confirm would promise what is not on disk.
+    expectPragma(db, path, 'journal_mode', 'wal')
+    expectPragma(db, path, 'synchronous', 2)
+    db.exec(TEMPORARY)
+    return db
+  } catch (error) {
+    if (error instanceof StoreRefusedError) throw error
+    throw new StoreRefusedError(path, `cannot be read: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+/** Makes it whole beside its place first, so that a file without contents can never be taken for a fresh store. */
+function create(path: string): void {
+  const fresh = `${path}.new`
+  try {
+    for (const suffix of ['', '-journal']) rmSync(fresh + suffix, { force: true })
+    closeSync(openSync(fresh, 'wx', 0o600))
+    const db = new DatabaseSync(fresh)
+    db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}`)
+    db.exec(`BEGIN; ${SCHEMA} COMMIT`)
+    db.close()
+    renameSync(fresh, path)
+  } catch (error) {
+    throw new StoreRefusedError(path, `cannot be created: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+function check(path: string): void {
+  const db = new DatabaseSync(path, { readOnly: true })
+  try {
+    const id = pragma(db, 'application_id')
+    if (id !== APPLICATION_ID) throw new StoreRefusedError(path, `is not a store of this broker (application id ${String(id)})`)
+    const version = Number(pragma(db, 'user_version'))
+    if (version > VERSION) {
+      throw new StoreRefusedError(path, `was written by a newer version (store version ${version}, this one knows up to ${VERSION})`)
+    }
+    const size = Number(pragma(db, 'page_count')) * Number(pragma(db, 'page_size'))
+    if (size > CHECK_LIMIT) return
+    const result = pragma(db, 'quick_check(1)')
+    if (result !== 'ok') throw new StoreRefusedError(path, `is damaged: ${String(result)}`)
+  } finally {
+    db.close()
+  }
+}
+
+function expectPragma(db: DatabaseSync, path: string, name: string, expected: string | number): void {
+  const got = pragma(db, name)
+  if (got !== expected) throw new StoreRefusedError(path, `cannot be used safely: ${name} is ${String(got)}, but ${expected} is needed`)
+}
+
+function pragma(db: DatabaseSync, name: string): unknown {
+  return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]
+}
