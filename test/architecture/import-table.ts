@@ -23,12 +23,17 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/amqp/': { values: ['src/core/'], builtins: ['node:net', 'node:tls'] },
   'src/broker/': { values: ['src/core/', 'src/amqp/'], builtins: 'any' },
   'src/transports/kit/': { values: ['src/core/'] },
-  'src/transports/amqp/': { values: ['src/core/', 'src/transports/kit/', 'src/amqp/'] },
+  'src/transports/amqp/': { values: ['src/core/', 'src/transports/kit/', 'src/amqp/'], builtins: ['node:fs', 'node:fs/promises'] },
   'src/transports/memory/': { values: ['src/core/', 'src/transports/kit/', 'src/broker/engine/'] },
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
   'src/config/': { values: plainCore, types: ['src/bus/'], builtins: 'any' },
-  'src/supervisor/': { values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts'], types: ['src/config/'], builtins: 'any' },
+  'src/supervisor/': {
+    values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts'],
+    types: ['src/config/'],
+    builtins: 'any',
+    packages: ['pino'],
+  },
   'src/worker/': {
     values: [
       'src/core/',
