@@ -1,5 +1,5 @@
 /** The command as users get it: built, by Node. */
-import { existsSync, symlinkSync, mkdirSync, cpSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { run, type RunOptions, type Running } from './process.ts'
 import { tempDir } from './run-folder.ts'
@@ -12,12 +12,19 @@ export function omnibus(args: readonly string[], options: RunOptions = {}): Runn
   return run(process.execPath, [command, ...args], { label: `omnibus-${args[0] ?? ''}`, ...options })
 }
 
-/** A copy of an example that a test may change, with the package and its development dependencies in reach. */
-export function copyOfExample(name: string): string {
-  const folder = tempDir(name)
-  cpSync(join(root, 'examples', name), folder, { recursive: true, filter: (path) => !path.includes('/.omnibus') })
+/** A folder of a user's own, with the package installed and what the examples import beside it. */
+export function userFolder(label: string): string {
+  const folder = tempDir(label)
   mkdirSync(join(folder, 'node_modules'))
   symlinkSync(root, join(folder, 'node_modules', 'omnibus'))
-  for (const dependency of ['zod']) symlinkSync(join(root, 'node_modules', dependency), join(folder, 'node_modules', dependency))
+  symlinkSync(join(root, 'node_modules', 'zod'), join(folder, 'node_modules', 'zod'))
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n')
+  return folder
+}
+
+/** A copy of an example that a test may change. */
+export function copyOfExample(name: string): string {
+  const folder = userFolder(name)
+  cpSync(join(root, 'examples', name), folder, { recursive: true, filter: (path) => !path.includes('/.omnibus') })
   return folder
 }
