@@ -5,7 +5,7 @@ import { BoundSocket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { ResolvedConfig } from '../../src/config/types.ts'
 import type { FromChild, Role, ToChild, UnitStatus } from '../../src/supervisor/protocol.ts'
-import { killMarked, MARK } from '../support/processes.ts'
+import { killMarked, MARK, marked } from '../support/processes.ts'
 import { runName } from '../support/run-folder.ts'
 import { waitFor, within } from '../support/wait.ts'
 
@@ -27,6 +27,8 @@ export interface Child extends AsyncDisposable {
   send(message: ToChild): void
   message<T extends FromChild['type']>(type: T): Promise<Extract<FromChild, { type: T }>>
   exit(deadlineMs?: number): Promise<Exit>
+  /** Living processes: it and all it started. */
+  processes(): readonly number[]
   stop(options?: { reason?: 'stop' | 'reload'; deadlineMs?: number }): Promise<Exit>
 }
 
@@ -59,7 +61,10 @@ export function startChild(role: Role, options: ChildOptions = {}): Child {
     last = message.status
   })
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  const ended = new Promise<Exit>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })))
+  // Not 'close': it never comes after this side has disconnected.
+  const exited = new Promise<Exit>((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })))
+  const read = [child.stdout, child.stderr].map((stream) => new Promise((resolve) => stream?.once('close', resolve)))
+  const ended = Promise.all([exited, ...read]).then(([exit]) => exit)
   const gone = ended.then(({ code, signal }) => {
     throw new Error(`the child ended (${code ?? signal}) first:\n${output}`)
   })
@@ -87,6 +92,7 @@ export function startChild(role: Role, options: ChildOptions = {}): Child {
       self.send({ type: 'stop', reason, deadlineMs })
       return self.exit(deadlineMs + 5_000)
     },
+    processes: () => marked(mark),
     async [Symbol.asyncDispose]() {
       killMarked(mark)
       await ended
