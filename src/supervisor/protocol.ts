@@ -50,3 +50,13 @@ export interface UnitStatus {
 export type { ConfigOverrides }
 
 export { BUS_URL_VARIABLE, HOST_SYMBOL, type Host, type HostedResource } from '../core/host.ts'
+
+/**
+ * The value of the bus URL variable: the configured brokers, or the built-in one's folder, escaped as in a file URL. `spawn=false`
+ * says that a unit of the process tree runs it, so that nobody else starts one while it restarts. A config child is
+ * started before its config is known, so the hook host sets the variable itself before `onStarting`.
+ */
+export function busUrlOf(config: ResolvedConfig): string {
+  if (!config.bus.builtin) return config.bus.urls.join(',')
+  return `${pathToFileURL(config.bus.data).href.replace(/^file:/, 'omnibus:')}?spawn=false`
+}

@@ -1,0 +1,42 @@
+import { resolve } from 'node:path'
+import { Command } from 'commander'
+import { ADDRESS_EXPECTED, normalAddress } from '../config/address.ts'
+import { ConfigError } from '../core/errors.ts'
+import { EXIT } from '../supervisor/exit-codes.ts'
+
+interface BrokerCommandOptions {
+  readonly listen?: string
+  readonly data: string
+  readonly untilIdle?: boolean
+}
+
+export function broker(finish: (code: number) => void): Command {
+  return new Command('broker')
+    .description('run the built-in broker alone, until TERM or INT')
+    .option('--listen <address>', 'host:port where it also speaks AMQP 0-9-1 over TCP (default: only its unix socket)')
+    .option('--data <folder>', 'where it keeps its messages', '.omnibus')
+    .option('--until-idle', 'end when the last client has left')
+    .action(async ({ listen, data, untilIdle = false }: BrokerCommandOptions) => finish(await runBroker({ listen, data, untilIdle })))
+}
+
+async function runBroker({ listen, data, untilIdle }: { listen: string | undefined; data: string; untilIdle: boolean }): Promise<number> {
+  const address = listen === undefined ? undefined : normalAddress(listen, process.cwd())
+  if (listen !== undefined && (address === undefined || address.startsWith('unix:'))) {
+    throw new ConfigError('omnibus broker', [{ path: '--listen', expected: ADDRESS_EXPECTED.replace(' or unix:/path', ''), got: listen }])
+  }
+  const { startBroker } = await import('../broker/index.ts')
+  const { createLog } = await import('../supervisor/log.ts')
+  const log = createLog()
+  const running = await startBroker({
+    data: resolve(data),
+    ...(address !== undefined && { listen: address }),
+    untilIdle,
+    onEvent: (event: unknown) => log.write('info', 'broker', { unit: 'broker', event }),
+  })
+  const { promise: signalled, resolve: stop } = Promise.withResolvers<void>()
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.on(signal, () => stop())
+  // It may also end by itself, when it is idle.
+  await Promise.race([signalled, running.closed])
+  await running.stop()
+  return EXIT.stopped
+}

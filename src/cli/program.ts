@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { EXIT } from '../supervisor/exit-codes.ts'
+import { broker } from './broker.ts'
+import { check } from './check.ts'
+import { printError } from './errors.ts'
+import { serve } from './serve.ts'
+import { work } from './work.ts'
+
+const EXAMPLES = `
+Examples:
+  omnibus serve                                   runs ./omnibus.config.ts: web, consumers, hooks and, without a bus URL, the broker
+  omnibus serve web.ts -w 4 -b :8080              one web app, four workers, on all interfaces
+  omnibus work video/omnibus.config.ts            the consumers alone
+  omnibus broker --listen 127.0.0.1:5673 --data ./data
+  omnibus check                                   prints the configuration as it comes out, secrets left out
+
+Signals to the master: TERM stops gracefully, INT and QUIT quickly, HUP reloads, TTIN and TTOU add and take away a web worker.
+Exit codes: 0 stopped, 69 a unit is dead for good, 70 internal error, 75 the stop cut work off, 78 configuration.`
+
+/** Resolves with the exit code; never rejects. */
+export async function runProgram(args: readonly string[]): Promise<number> {
+  let code: number = EXIT.stopped
+  const program = new Command('omnibus')
+    .description('Messaging over any broker and a supervisor for any web app, as one thing.')
+    .version(ownVersion(), '-V, --version')
+    .addHelpText('after', EXAMPLES)
+    .showHelpAfterError('(omnibus --help shows what there is)')
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+  const finish = (result: number): void => void (code = result)
+  for (const define of [serve, work, broker, check]) program.addCommand(define(finish).copyInheritedSettings(program))
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return code
+  } catch (error) {
+    // Commander has already said what is wrong, and with what word it could be mended; help and version come this way too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.stopped : EXIT.config
+    return printError(error)
+  }
+}
+
+function ownVersion(): string {
+  // The same distance from the sources as from the build.
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  return version
+}

@@ -1,0 +1,38 @@
+import { Command } from 'commander'
+import type { ConfigOverrides } from '../config/types.ts'
+import { findTarget } from './find-config.ts'
+import { wholeNumber } from './options.ts'
+
+interface ServeOptions {
+  readonly workers?: number
+  readonly bind?: string
+  readonly pid?: string
+  readonly busUrl?: string
+  readonly data?: string
+}
+
+export function serve(finish: (code: number) => void): Command {
+  return new Command('serve')
+    .description('run the web app, its consumers and hooks and, where no bus URL is set, the built-in broker')
+    .argument('[CONFIG | ENTRY]', 'config file, or the module of a web app (default: ./omnibus.config.ts, .mts, .js or .mjs)')
+    .option('-w, --workers <number>', 'web workers (default: the config, $WEB_CONCURRENCY or 1)', wholeNumber)
+    .option('-b, --bind <address>', 'host:port, :port or unix:/path (default: the config, 0.0.0.0:$PORT or 127.0.0.1:8000)')
+    .option('--pid <file>', 'write the pid of the master there')
+    .option('--bus-url <url>', 'broker to use; several with commas (default: the config, else the built-in broker)')
+    .option('--data <folder>', "the built-in broker's folder (default: the config, else .omnibus beside it)")
+    .action(async (argument: string | undefined, options: ServeOptions) => {
+      const target = findTarget(argument, process.cwd())
+      const { runMaster } = await import('../supervisor/index.ts')
+      finish(await runMaster({ ...('file' in target && target), overrides: { ...('entry' in target && target), ...overridesOf(options) } }))
+    })
+}
+
+export function overridesOf({ workers, bind, pid, busUrl, data }: ServeOptions): ConfigOverrides {
+  return {
+    ...(workers !== undefined && { workers }),
+    ...(bind !== undefined && { bind }),
+    ...(pid !== undefined && { pidFile: pid }),
+    ...(busUrl !== undefined && { busUrl }),
+    ...(data !== undefined && { data }),
+  }
+}

@@ -1,0 +1,25 @@
+import { Command } from 'commander'
+import { findTarget } from './find-config.ts'
+import { overridesOf } from './serve.ts'
+
+interface WorkOptions {
+  readonly pid?: string
+  readonly busUrl?: string
+  readonly data?: string
+}
+
+export function work(finish: (code: number) => void): Command {
+  return new Command('work')
+    .description('run consumers and hooks without the web app, and the built-in broker where no bus URL is set')
+    .argument('[CONFIG]', 'config file (default: ./omnibus.config.ts, .mts, .js or .mjs)')
+    .option('--pid <file>', 'write the pid of the master there')
+    .option('--bus-url <url>', 'broker to use; several with commas (default: the config, else the built-in broker)')
+    .option('--data <folder>', "the built-in broker's folder (default: the config, else .omnibus beside it)")
+    .action(async (argument: string | undefined, options: WorkOptions) => {
+      const target = findTarget(argument, process.cwd())
+      const { runMaster } = await import('../supervisor/index.ts')
+      // There is no web app to run here, so whatever file is named is the config.
+      const file = 'file' in target ? target.file : target.entry
+      finish(await runMaster({ file, overrides: overridesOf(options), withoutWeb: true }))
+    })
+}

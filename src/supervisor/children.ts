@@ -1,0 +1,140 @@
+/** What can be done to one process. */
+import type { ResolvedConfig } from '../config/types.ts'
+import { type Child, log, now, type State } from './state.ts'
+import type { Unit } from './units.ts'
+
+/** Importing a config file may wait for things, but not for ever. */
+const LOAD_TIMEOUT_MS = 30_000
+/** A hook that overruns is reported by its host, which knows which one it was; the master only backs it up. */
+const HOOK_SLACK_MS = 1_000
+/** For a config child whose work is done. */
+export const LOADER_STOP_MS = 1_000
+/** For a child that never served anything. */
+const UNREADY_STOP_MS = 2_000
+
+/** What a process is while all it does is to read the config. */
+const LOADER: Unit = Object.freeze({
+  name: 'config',
+  stage: 'hooks',
+  role: 'config',
+  size: 1,
+  startTimeoutMs: LOAD_TIMEOUT_MS,
+  heartbeatTimeoutMs: 0,
+  restart: { minMs: 1, maxMs: 1, maxCrashes: 1, windowMs: 1 },
+})
+
+export interface SpawnOptions {
+  readonly config: ResolvedConfig | undefined
+  readonly generation: number
+  readonly canary?: boolean
+}
+
+/** Starts a process: the config role with `load`, the others with `start`. */
+export function spawnChild(state: State, unit: Unit, label: string, { config, generation, canary = false }: SpawnOptions): Child {
+  const child: Child = {
+    id: state.nextId++,
+    unit,
+    label,
+    generation,
+    startedAt: now(state),
+    phase: 'starting',
+    canary,
+    pid: undefined,
+    deadline: undefined,
+    lastBeatAt: now(state),
+    status: {},
+    reason: undefined,
+    configFault: false,
+    killedAt: undefined,
+  }
+  state.children.set(child.id, child)
+  state.commands.push({ type: 'spawn', child: child.id, role: unit.role, label, config })
+  if (unit.role === 'config') {
+    const { file, root, overrides } = state.options
+    child.phase = 'loading'
+    child.deadline = { at: now(state) + LOAD_TIMEOUT_MS, why: 'load' }
+    state.commands.push({ type: 'send', child: child.id, message: { type: 'load', ...(file !== undefined && { file }), root, overrides } })
+  } else if (config) {
+    startChild(state, child, config)
+  }
+  return child
+}
+
+/** A process that reads the config; it may become the hook host. */
+export function spawnLoader(state: State, generation: number): Child {
+  return spawnChild(state, LOADER, LOADER.name, { config: state.config, generation, canary: true })
+}
+
+export function becomeHost(state: State, loader: Child, unit: Unit, config: ResolvedConfig): void {
+  loader.unit = unit
+  loader.label = unit.name
+  startChild(state, loader, config)
+}
+
+/** Lets a child begin; one of the config role becomes the hook host. */
+export function startChild(state: State, child: Child, config: ResolvedConfig): void {
+  const { unit, label } = child
+  const slack = unit.stage === 'hooks' ? HOOK_SLACK_MS : 0
+  child.phase = 'starting'
+  child.deadline = { at: now(state) + unit.startTimeoutMs + slack, why: 'start' }
+  state.commands.push({
+    type: 'send',
+    child: child.id,
+    message: { type: 'start', unit: label, config, ...(unit.consumer !== undefined && { consumer: unit.consumer }) },
+  })
+}
+
+/** Lets a consumer that is ready subscribe; the other roles work as soon as they are ready. */
+export function activate(state: State, child: Child): void {
+  child.canary = false
+  if (child.unit.role === 'consumers') state.commands.push({ type: 'send', child: child.id, message: { type: 'activate' } })
+}
+
+/** Asks a child to finish what it holds and end. Asked again, only the earlier deadline counts. */
+export function stopChild(state: State, child: Child, reason: 'stop' | 'reload', withinMs: number): void {
+  if (child.killedAt !== undefined) return
+  if (child.phase === 'loading') return killChild(state, child)
+  const idle = child.phase === 'starting' && (child.unit.stage === 'web' || child.unit.stage === 'consumers')
+  const deadlineMs = Math.max(1, Math.round(idle ? Math.min(withinMs, UNREADY_STOP_MS) : withinMs))
+  const at = now(state) + deadlineMs
+  if (child.phase === 'stopping') {
+    if (child.deadline && child.deadline.at > at) child.deadline = { at, why: 'stop' }
+    return
+  }
+  child.phase = 'stopping'
+  child.deadline = { at, why: 'stop' }
+  state.commands.push({ type: 'send', child: child.id, message: { type: 'stop', reason, deadlineMs } })
+}
+
+export function killChild(state: State, child: Child, options: { reason?: string; diagnose?: boolean } = {}): void {
+  if (child.killedAt !== undefined) return
+  child.killedAt = now(state)
+  child.reason ??= options.reason
+  child.deadline = undefined
+  state.commands.push({ type: 'kill', child: child.id, diagnose: options.diagnose ?? false })
+}
+
+/** Ends a child whose place was taken or is gone, and gives it the time to finish what it holds. */
+export function retire(state: State, child: Child | undefined): void {
+  if (!child || !state.config) return
+  const { gracefulTimeoutMs, hookTimeoutMs } = state.config
+  if (child.phase !== 'stopping') log(state, 'info', `${child.label} stops`, { unit: child.label, pid: child.pid })
+  stopChild(state, child, 'reload', child.unit.stage === 'hooks' ? hookTimeoutMs : gracefulTimeoutMs)
+}
+
+/** Loaded and working as far as it can alone: a consumer that waits for its broker is up, or nothing after it would start. */
+export function isUp(child: Child): boolean {
+  return child.phase === 'ready' || (child.phase === 'starting' && isConnecting(child))
+}
+
+export function isConnecting(child: Child): boolean {
+  return child.unit.role === 'consumers' && child.status.connected === false
+}
+
+/** How it ended, for people. */
+export function endOf(child: Child, exit: { code: number | null; signal: string | null; error?: string }): string {
+  if (exit.error !== undefined) return `could not be started: ${exit.error}`
+  if (child.reason !== undefined) return child.reason
+  if (exit.signal !== null) return `was killed by ${exit.signal}`
+  return exit.code === 0 ? 'ended by itself' : `ended with code ${exit.code}`
+}

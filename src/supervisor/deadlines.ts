@@ -1,0 +1,81 @@
+/** Everything that happens because time has passed. */
+import { killChild } from './children.ts'
+import { type Child, log, now, type State } from './state.ts'
+import { noteCut } from './stop.ts'
+
+/** A master that comes this late was itself asleep (suspended, stopped by a signal), and has no right to call others silent. */
+const ASLEEP_MS = 1_000
+/** A process that SIGKILL does not end hangs in the kernel; nobody waits for it. */
+const UNKILLABLE_MS = 5_000
+
+/** When `passDeadlines` has something to do next. */
+export function nextDeadline(state: State): number | undefined {
+  let next: number | undefined
+  const consider = (at: number | undefined): void => {
+    if (at !== undefined && (next === undefined || at < next)) next = at
+  }
+  for (const child of state.children.values()) {
+    consider(child.deadline?.at)
+    consider(silentAt(child))
+    if (child.killedAt !== undefined) consider(child.killedAt + UNKILLABLE_MS)
+  }
+  if (state.stop) return next
+  // A wait that is over and still unused waits for something else, such as an earlier stage.
+  for (const at of [state.reload?.retryAt, ...[...state.slots.values()].map(({ retryAt }) => retryAt)]) {
+    if (at !== undefined && at > now(state)) consider(at)
+  }
+  return next
+}
+
+/** Acts on what is overdue. Returns the children given up on, as gone. */
+export function passDeadlines(state: State): Child[] {
+  const gone: Child[] = []
+  forgiveIfAsleep(state)
+  for (const child of state.children.values()) {
+    const { deadline } = child
+    const silent = silentAt(child)
+    if (child.killedAt !== undefined) {
+      if (child.killedAt + UNKILLABLE_MS <= now(state)) gone.push(child)
+    } else if (deadline && deadline.at <= now(state)) {
+      overdue(state, child, deadline.why)
+    } else if (silent !== undefined && silent <= now(state)) {
+      const reason = `was silent for ${Math.round((now(state) - child.lastBeatAt) / 100) / 10} s`
+      log(state, 'error', `${child.label} ${reason}: its event loop hangs`, { unit: child.label, pid: child.pid, status: child.status })
+      killChild(state, child, { reason: `${reason} and was killed`, diagnose: true })
+    }
+  }
+  return gone
+}
+
+function overdue(state: State, child: Child, why: 'load' | 'start' | 'stop'): void {
+  const fields = { unit: child.label, pid: child.pid, status: child.status }
+  if (why === 'stop') {
+    const what = child.status.inFlight ? `, ${child.status.inFlight} in flight` : ''
+    log(state, 'warn', `${child.label} did not stop in time${what}; it is killed`, fields)
+    noteCut(state, child)
+    return killChild(state, child)
+  }
+  const seconds = Math.round((now(state) - child.startedAt) / 100) / 10
+  const hint = child.status.connected === false ? ' (its bus is not connected)' : ''
+  const reason = `${why === 'load' ? 'did not finish loading' : 'was not ready'} after ${seconds} s${hint} and was killed`
+  log(state, 'error', `${child.label} ${reason}`, fields)
+  killChild(state, child, { reason, diagnose: true })
+}
+
+/** When its silence becomes a hang; only of a child that works. */
+function silentAt(child: Child): number | undefined {
+  const { heartbeatTimeoutMs } = child.unit
+  const works = child.phase === 'ready' || (child.phase === 'starting' && child.deadline === undefined && child.status.connected === false)
+  return works && heartbeatTimeoutMs > 0 && child.killedAt === undefined ? child.lastBeatAt + heartbeatTimeoutMs : undefined
+}
+
+function forgiveIfAsleep(state: State): void {
+  const due = nextDeadline(state)
+  const late = due === undefined ? 0 : now(state) - due
+  if (late < ASLEEP_MS) return
+  for (const child of state.children.values()) {
+    child.lastBeatAt += late
+    const { deadline } = child
+    if (deadline && deadline.why !== 'stop') child.deadline = { ...deadline, at: deadline.at + late }
+  }
+}

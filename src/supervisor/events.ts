@@ -1,0 +1,42 @@
+/** What the state machine is told, and what it asks for. Everything in between is pure: no process, no socket, no timer. */
+import type { ResolvedConfig } from '../config/types.ts'
+import type { FromChild, Role, ToChild } from './protocol.ts'
+
+/** Signals the master acts on; their meanings are Gunicorn's. */
+export type MasterSignal = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGTTIN' | 'SIGTTOU' | 'SIGUSR1' | 'SIGUSR2'
+
+export type Event =
+  /** First of all, once. */
+  | { readonly type: 'begin' }
+  /** Answer to `prepare`: socket bound, pid file written, probes answering. */
+  | { readonly type: 'prepared'; readonly url?: string }
+  | { readonly type: 'unprepared'; readonly message: string }
+  | { readonly type: 'spawned'; readonly child: number; readonly pid: number }
+  | { readonly type: 'message'; readonly child: number; readonly message: FromChild }
+  /** It is gone; `error` where it could not even be started. Follows every `spawn` exactly once. */
+  | { readonly type: 'exit'; readonly child: number; readonly code: number | null; readonly signal: string | null; readonly error?: string }
+  | { readonly type: 'signal'; readonly signal: MasterSignal }
+  /** A deadline may have passed. */
+  | { readonly type: 'tick' }
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export type Command =
+  /** Bind, write the pid file, start the probes, set the log level; then `prepared` or `unprepared`. */
+  | { readonly type: 'prepare'; readonly config: ResolvedConfig }
+  | {
+      readonly type: 'spawn'
+      readonly child: number
+      readonly role: Role
+      readonly label: string
+      readonly config: ResolvedConfig | undefined
+    }
+  | { readonly type: 'send'; readonly child: number; readonly message: ToChild }
+  /** SIGKILL to its whole process group; `diagnose` first says what it hangs in. */
+  | { readonly type: 'kill'; readonly child: number; readonly diagnose: boolean }
+  /** Take no more connections: close the master's own hold on the listening socket. */
+  | { readonly type: 'unlisten' }
+  | { readonly type: 'level'; readonly level: LogLevel }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+  /** Last of all, once: nothing is left running. */
+  | { readonly type: 'exit'; readonly code: number }

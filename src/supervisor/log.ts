@@ -1,0 +1,39 @@
+/** The master's log: JSON lines for machines, plain lines for people at a terminal. No secret passes. */
+import { pino } from 'pino'
+import { redactDeep, redactText } from '../core/redact.ts'
+import type { LogLevel } from './events.ts'
+import { prettyLine } from './pretty.ts'
+
+export interface MasterLog {
+  write(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void
+  setLevel(level: LogLevel): void
+  /** Set where people read: every line a child writes comes here, to be shown with its label. */
+  readonly childLine: ((label: string, line: string) => void) | undefined
+}
+
+/** `pretty` is the default at a terminal, and anywhere with OMNIBUS_LOG=pretty. */
+export function createLog(options: { pretty?: boolean } = {}): MasterLog {
+  const { pretty = process.env['OMNIBUS_LOG'] === 'pretty' || (process.stdout.isTTY && process.env['OMNIBUS_LOG'] !== 'json') } = options
+  const color = process.stdout.isTTY && !process.env['NO_COLOR']
+  const print = (line: string): void => void process.stdout.write(`${line}\n`)
+  const show = (label: string, line: string): void =>
+    print(prettyLine(label, line, { color, stacks: Boolean(process.env['OMNIBUS_DEBUG']) }))
+  // Synchronous, so that the last words are out before the process is.
+  const file = pino.destination({ dest: 1, sync: true })
+  // Whoever read us may be gone; that is no reason to stop serving.
+  file.on('error', () => {})
+  process.stdout.on('error', () => {})
+  const logger = pino(
+    { level: 'info', base: { pid: process.pid } },
+    pretty ? { write: (line: string) => show('master', line.trimEnd()) } : file,
+  )
+  return {
+    write(level, message, fields = {}) {
+      logger[level](redactDeep({ unit: 'master', ...fields }), redactText(message))
+    },
+    setLevel(level) {
+      logger.level = level
+    },
+    childLine: pretty ? show : undefined,
+  }
+}

@@ -1,0 +1,191 @@
+/** The shell around the state machine: processes, sockets, timers, signals. It decides nothing. */
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { systemClock, type Timer } from '../core/clock.ts'
+import { messageOf } from '../core/errors.ts'
+import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
+import { diagnose } from './diagnose.ts'
+import type { Command, Event } from './events.ts'
+import { EXIT } from './exit-codes.ts'
+import { type Guard, startGuard } from './guard.ts'
+import { type Bound, bindSocket } from './listen.ts'
+import { createLog, type MasterLog } from './log.ts'
+import { type PidFile, writePidFile } from './pid-file.ts'
+import { type Probes, startProbes } from './probes.ts'
+import { LISTEN_FD, type Process, startProcess } from './processes.ts'
+import { BUS_URL_VARIABLE, busUrlOf } from './protocol.ts'
+import { onMasterSignals } from './signals.ts'
+import { createSupervision, type Supervision } from './supervision.ts'
+
+export interface MasterOptions {
+  /** The config file, absolute; absent: `overrides.entry` is the web app. */
+  readonly file?: string | undefined
+  /** Where relative paths in flags start from. @default the working directory */
+  readonly root?: string
+  readonly overrides?: ConfigOverrides
+  /** Everything but the web part. @default false */
+  readonly withoutWeb?: boolean
+  /** What every child runs. @default the one of this package */
+  readonly workerScript?: string
+}
+
+/** Runs until everything has stopped; resolves with the exit code. Takes over the process: signals, stdout, title. */
+export function runMaster(options: MasterOptions): Promise<number> {
+  // In place of the command line, which may hold a URL with a password.
+  process.title = 'omnibus master'
+  return new Promise((resolve) => new Master(options, resolve).handle({ type: 'begin' }))
+}
+
+class Master {
+  readonly #workerScript: string
+  readonly #log: MasterLog = createLog()
+  readonly #guard: Guard
+  readonly #mind: Supervision
+  readonly #processes = new Map<number, Process>()
+  readonly #queue: Event[] = []
+  readonly #done: (code: number) => void
+  #handling = false
+  #timer: Timer | undefined
+  #socket: Bound | undefined
+  #probes: Probes | undefined
+  #pidFile: PidFile | undefined
+  #over = false
+
+  constructor(options: MasterOptions, done: (code: number) => void) {
+    const { file, root = process.cwd(), overrides = {}, withoutWeb = false } = options
+    this.#workerScript = options.workerScript ?? ownWorkerScript()
+    this.#guard = startGuard({
+      onLost: (reason) =>
+        this.#log.write('warn', `The guard that ends the children if this process is killed is gone, and starts again: ${reason}`),
+    })
+    this.#mind = createSupervision({ file, root, overrides, withoutWeb, clock: systemClock, random: Math.random })
+    const stopListening = onMasterSignals((signal) => this.handle({ type: 'signal', signal }))
+    const onFault = (error: unknown): void => this.#fail(error)
+    process.on('uncaughtException', onFault)
+    this.#done = (code) => {
+      stopListening()
+      process.off('uncaughtException', onFault)
+      done(code)
+    }
+  }
+
+  /** Events that come up while one is handled wait for their turn. */
+  handle(event: Event): void {
+    this.#queue.push(event)
+    if (this.#handling) return
+    this.#handling = true
+    for (let next = this.#queue.shift(); next; next = this.#queue.shift()) {
+      for (const command of this.#mind.handle(next)) this.#execute(command)
+    }
+    this.#handling = false
+    this.#schedule()
+  }
+
+  #execute(command: Command): void {
+    switch (command.type) {
+      case 'log':
+        return this.#log.write(command.level, command.message, command.fields)
+      case 'level':
+        return this.#log.setLevel(command.level)
+      case 'prepare':
+        return void this.#prepare(command.config)
+      case 'spawn':
+        return this.#spawn(command)
+      case 'send': {
+        const { child, message } = command
+        const listens = message.type === 'start' && message.unit.startsWith('web.')
+        return this.#processes.get(child)?.send(listens ? { ...message, listenFd: LISTEN_FD } : message)
+      }
+      case 'kill':
+        return void this.#kill(command)
+      case 'unlisten':
+        return this.#socket?.close()
+      case 'exit':
+        return void this.#end(command.code)
+    }
+  }
+
+  #spawn({ child, role, label, config }: Extract<Command, { type: 'spawn' }>): void {
+    const started = startProcess(
+      {
+        role,
+        label,
+        env: { ...process.env, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) },
+        listenFd: role === 'web' ? this.#socket?.fd : undefined,
+      },
+      {
+        workerScript: this.#workerScript,
+        guard: this.#guard,
+        onLine: this.#log.childLine,
+        onMessage: (message) => this.handle({ type: 'message', child, message }),
+        onExit: (exit) => {
+          this.#processes.delete(child)
+          this.handle({ type: 'exit', child, ...exit })
+        },
+      },
+    )
+    this.#processes.set(child, started)
+    if (started.pid !== undefined) this.#queue.push({ type: 'spawned', child, pid: started.pid })
+  }
+
+  async #kill({ child, diagnose: wanted }: Extract<Command, { type: 'kill' }>): Promise<void> {
+    const victim = this.#processes.get(child)
+    if (wanted && victim?.pid !== undefined) {
+      const found = await diagnose(victim.pid)
+      if (found) this.#log.write('error', `It is ${describe(found)}`, { victim: victim.pid, ...found })
+    }
+    victim?.kill()
+  }
+
+  async #prepare(config: ResolvedConfig): Promise<void> {
+    try {
+      if (config.pidFile !== undefined) this.#pidFile = writePidFile(config.pidFile)
+      if (config.web) this.#socket = await bindSocket(config.web.bind)
+      if (config.probes !== undefined) this.#probes = await startProbes(config.probes, () => this.#mind.status())
+    } catch (error) {
+      return this.handle({ type: 'unprepared', message: messageOf(error) })
+    }
+    // A stop may have overtaken it.
+    if (this.#over) return this.#release()
+    this.handle({ type: 'prepared', ...(this.#socket && { url: this.#socket.url }) })
+  }
+
+  #schedule(): void {
+    this.#timer?.cancel()
+    const due = this.#mind.nextDeadline()
+    if (due === undefined || this.#over) return
+    this.#timer = systemClock.after(Math.max(0, due - systemClock.monotonic()), () => this.handle({ type: 'tick' }))
+  }
+
+  async #end(code: number): Promise<void> {
+    this.#over = true
+    this.#timer?.cancel()
+    this.#release()
+    await this.#guard.close()
+    this.#done(code)
+  }
+
+  #release(): void {
+    this.#socket?.close()
+    this.#probes?.close()
+    this.#pidFile?.remove()
+  }
+
+  /** A fault of the master's own: nothing it believes can be trusted any more, so all ends at once. */
+  #fail(error: unknown): void {
+    this.#log.write('error', `The master failed: ${error instanceof Error ? error.stack : String(error)}`)
+    for (const child of this.#processes.values()) child.kill()
+    void this.#end(EXIT.internal)
+  }
+}
+
+function describe({ state, cpuPercent, waitsIn }: { state: string; cpuPercent: number; waitsIn?: string }): string {
+  if (state === 'T' || state === 't') return 'stopped by a signal or a debugger'
+  if (cpuPercent >= 50) return `running without a pause (${cpuPercent} % of a CPU): a loop, or one very long computation`
+  return `waiting in a blocking call${waitsIn === undefined ? '' : ` (${waitsIn})`}`
+}
+
+/** Beside this file, in the sources as in the build. */
+function ownWorkerScript(): string {
+  return fileURLToPath(new URL(`../worker/main${extname(import.meta.filename)}`, import.meta.url))
+}

@@ -1,0 +1,45 @@
+/** /livez, /readyz and /status, from the master's own state alone. */
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import { hostAndPort, unusable } from './listen.ts'
+import type { Status } from './status.ts'
+
+export interface Probes {
+  close(): void
+}
+
+/** `address` is `host:port` or `unix:/path`. Rejects with `ConfigError` where it cannot listen. */
+export async function startProbes(address: string, status: () => Status): Promise<Probes> {
+  const server = createServer((request, response) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { error: 'only GET and HEAD' })
+    const now = status()
+    switch (request.url?.split('?')[0]) {
+      case '/livez':
+        return answer(response, 200, { alive: true })
+      case '/readyz':
+        return answer(response, now.ready ? 200 : 503, { ready: now.ready, reasons: now.reasons })
+      case '/status':
+        return answer(response, 200, { pid: process.pid, ...now })
+      default:
+        return answer(response, 404, { error: 'one of /livez, /readyz and /status' })
+    }
+  })
+  try {
+    server.listen(address.startsWith('unix:') ? { path: address.slice(5) } : hostAndPort(address))
+    await once(server, 'listening')
+  } catch (error) {
+    throw unusable('probes', address, error)
+  }
+  // They must not keep an ending master alive.
+  server.unref()
+  return {
+    close() {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
+
+function answer(response: ServerResponse, code: number, body: unknown): void {
+  response.writeHead(code, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(`${JSON.stringify(body)}\n`)
+}

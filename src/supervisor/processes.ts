@@ -1,0 +1,105 @@
+/** Real processes behind the state machine's children. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import type { Guard } from './guard.ts'
+import type { FromChild, Role, ToChild } from './protocol.ts'
+
+/** Where a web worker finds the listening socket: the first descriptor after stdio and the IPC channel. */
+export const LISTEN_FD = 4
+
+export interface SpawnRequest {
+  readonly role: Role
+  readonly label: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly listenFd: number | undefined
+}
+
+export interface ProcessOptions {
+  /** `worker/main.ts` or `.js`. */
+  readonly workerScript: string
+  readonly guard: Guard
+  /** Absent: children write to the master's own stdout and stderr, which costs nothing. */
+  readonly onLine?: ((label: string, line: string) => void) | undefined
+  readonly onMessage: (message: FromChild) => void
+  /** Once, when it is gone, or could not be started; all it sent and wrote has arrived before. */
+  readonly onExit: (exit: { code: number | null; signal: string | null; error?: string }) => void
+}
+
+export interface Process {
+  readonly pid: number | undefined
+  send(message: ToChild): void
+  /** SIGKILL to the process and all that stayed in its process group. */
+  kill(): void
+}
+
+/** What was written last may still be in a pipe that a process outside the group keeps open. */
+const LAST_OUTPUT_MS = 500
+
+export function startProcess(request: SpawnRequest, options: ProcessOptions): Process {
+  const { role, label, env, listenFd } = request
+  const output = options.onLine ? 'pipe' : 'inherit'
+  const args = [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), options.workerScript, role]
+  let child: ChildProcess
+  try {
+    // A process group of its own: a terminal's Ctrl-C reaches the master alone, and the child's own children can be killed with it.
+    child = spawn(process.execPath, args, {
+      detached: true,
+      env,
+      stdio: ['ignore', output, output, 'ipc', ...(listenFd === undefined ? [] : [listenFd])],
+    })
+  } catch (error) {
+    queueMicrotask(() => options.onExit({ code: null, signal: null, error: String(error) }))
+    return { pid: undefined, send() {}, kill() {} }
+  }
+  const { pid } = child
+  if (pid !== undefined) options.guard.add(pid)
+
+  let over = false
+  const finish = (exit: Parameters<ProcessOptions['onExit']>[0]): void => {
+    if (over) return
+    over = true
+    options.onExit(exit)
+  }
+  child.once('error', (error) => child.pid === undefined && finish({ code: null, signal: null, error: error.message }))
+  child.once('exit', (code, signal) => {
+    // What it started must not outlive it: nobody would know of it any more.
+    killGroup(pid)
+    if (pid !== undefined) options.guard.remove(pid)
+    const late = setTimeout(() => finish({ code, signal }), LAST_OUTPUT_MS)
+    child.once('close', () => {
+      clearTimeout(late)
+      finish({ code, signal })
+    })
+  })
+  child.on('message', (message) => {
+    const known = readMessage(message)
+    if (known && !over) options.onMessage(known)
+  })
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream) createInterface({ input: stream }).on('line', (line) => options.onLine?.(label, line))
+  }
+  return {
+    pid,
+    send(message) {
+      // A failure means that it is going, which `exit` tells.
+      if (child.connected) child.send(message, () => {})
+    },
+    kill: () => over || killGroup(pid),
+  }
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // ESRCH: nothing is left of it.
+  }
+}
+
+/** User code in a child may send messages of its own (`process.send('ready')` is customary elsewhere): those are not for us. */
+function readMessage(message: unknown): FromChild | undefined {
+  if (typeof message !== 'object' || message === null || !('type' in message)) return undefined
+  const known: readonly unknown[] = ['loaded', 'failed', 'ready', 'beat'] satisfies FromChild['type'][]
+  return known.includes(message.type) ? (message as FromChild) : undefined
+}

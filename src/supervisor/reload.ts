@@ -1,0 +1,146 @@
+/**
+ * A reload loses and refuses nothing: read the config in a new child, then bring one new process of every unit to
+ * readiness, and only then touch what is old, one place after the other. Until that point it can be refused as a whole.
+ */
+import type { ResolvedConfig } from '../config/types.ts'
+import { becomeHost, killChild, LOADER_STOP_MS, retire, spawnChild, spawnLoader, stopChild } from './children.ts'
+import { afterCrash, NO_CRASHES } from './restart-policy.ts'
+import { addSlots, labelsOf, promote } from './slots.ts'
+import { type Child, log, now, type Reload, type State } from './state.ts'
+import { keepUnchangeable, labelOf, needsRestart, unitsOf } from './units.ts'
+
+/** HUP. One that comes while the start or another reload is under way counts afterwards. */
+export function wantReload(state: State): void {
+  if (state.stop) return
+  if (state.phase !== 'running' || state.reload) {
+    state.reloadWanted = true
+    log(state, 'info', 'Reload asked for; it follows when what is under way is done')
+    return
+  }
+  log(state, 'info', 'Reloading')
+  const loader = spawnLoader(state, state.generation + 1)
+  state.reload = { step: 'loading', loader, config: undefined, canaries: new Map(), queue: [], crashes: NO_CRASHES, retryAt: undefined }
+}
+
+/** The new config has been read. */
+export function reloadLoaded(state: State, reload: Reload, loaded: ResolvedConfig): void {
+  const old = state.config
+  if (!old) return
+  if ((old.web === undefined) !== (loaded.web === undefined)) {
+    return refuse(state, reload, `the config ${loaded.web ? 'now has' : 'no longer has'} a \`web\` part, which needs a restart`)
+  }
+  const later = needsRestart(old, loaded)
+  if (later.length > 0) log(state, 'warn', `Changed, but needs a restart to count: ${later.join(', ')}`, { keys: later })
+  reload.config = keepUnchangeable(old, loaded)
+  reload.step = 'hooks'
+  const hooks = unitsOf(reload.config).find(({ stage }) => stage === 'hooks')
+  if (!hooks) return stopChild(state, reload.loader, 'reload', LOADER_STOP_MS)
+  reload.canaries.set(hooks.name, reload.loader)
+  becomeHost(state, reload.loader, hooks, reload.config)
+}
+
+/** A process of the reload ended before it was decided. */
+export function reloadLost(state: State, reload: Reload, child: Child, how: string): void {
+  refuse(state, reload, `${child.label} ${how}`)
+}
+
+/** Goes on as far as it can now. */
+export function advanceReload(state: State, reload: Reload): void {
+  const { config } = reload
+  if (!config || reload.step === 'loading') return
+  if (reload.step === 'hooks' && allReady(reload)) {
+    reload.step = 'canaries'
+    for (const unit of unitsOf(config)) {
+      if (unit.stage !== 'consumers' && unit.stage !== 'web') continue
+      const label = labelOf(unit, 1)
+      reload.canaries.set(unit.name, spawnChild(state, unit, label, { config, generation: state.generation + 1, canary: true }))
+    }
+  }
+  if (reload.step === 'canaries' && allReady(reload)) commit(state, reload, config)
+  if (reload.step === 'rolling') roll(state, reload)
+}
+
+/** The successor in one place ended before it was ready, though the first of its unit had started well. */
+export function successorLost(state: State, reload: Reload, child: Child, how: string): void {
+  const verdict = afterCrash(reload.crashes, child.unit.restart, now(state), state.options.random())
+  reload.crashes = verdict.crashes
+  log(state, 'warn', `${child.label} (new) ${how}`, { unit: child.label, pid: child.pid, reason: how })
+  if (!verdict.giveUp) {
+    reload.retryAt = now(state) + verdict.delayMs
+    return
+  }
+  const reason = `${child.label} (new) ${how}`
+  end(state, reason, `Reload stopped half way, ${reload.queue.join(', ')} not replaced: ${reason}`)
+}
+
+function allReady({ canaries }: Reload): boolean {
+  return [...canaries.values()].every(({ phase }) => phase === 'ready')
+}
+
+function refuse(state: State, reload: Reload, reason: string): void {
+  for (const child of [reload.loader, ...reload.canaries.values()]) {
+    const living = state.children.get(child.id)
+    if (!living) continue
+    if (living.phase === 'loading') killChild(state, living)
+    else retire(state, living)
+  }
+  end(state, reason, `Reload refused, everything goes on as before: ${reason}`)
+}
+
+function end(state: State, reason: string, message: string): void {
+  state.reload = undefined
+  state.refusal = { at: state.options.clock.wall(), reason }
+  log(state, 'error', message, { reason })
+}
+
+/** Everything new has proved itself: from here on the new config is the one in force. */
+function commit(state: State, reload: Reload, config: ResolvedConfig): void {
+  state.config = config
+  state.generation++
+  const broker = state.units.filter(({ stage }) => stage === 'broker')
+  state.units = [...broker, ...unitsOf(config).filter(({ stage }) => stage !== 'broker')]
+  state.commands.push({ type: 'level', level: config.logLevel })
+  const wanted = new Set(state.units.flatMap(labelsOf))
+  for (const [label, slot] of state.slots) {
+    if (wanted.has(label)) continue
+    retire(state, slot.current)
+    state.slots.delete(label)
+  }
+  for (const unit of state.units) addSlots(state, unit)
+  for (const slot of state.slots.values()) {
+    if (slot.unit.stage === 'broker') continue
+    slot.crashes = NO_CRASHES
+    slot.failed = undefined
+    slot.retryAt = undefined
+    if (slot.current) reload.queue.push(slot.label)
+  }
+  for (const child of reload.canaries.values()) {
+    const slot = state.slots.get(child.label)
+    // The new one works before the old one is asked to stop, so that there is no gap.
+    if (slot) retire(state, promote(state, slot, child))
+  }
+  reload.step = 'rolling'
+}
+
+function roll(state: State, reload: Reload): void {
+  for (;;) {
+    const slot = state.slots.get(reload.queue[0] ?? '')
+    if (!slot && reload.queue.length === 0) break
+    if (slot?.current && slot.current.generation !== state.generation) {
+      if (!slot.next && reload.retryAt !== undefined && reload.retryAt > now(state)) return
+      slot.next ??= spawnChild(state, slot.unit, slot.label, { config: state.config, generation: state.generation, canary: true })
+      if (slot.next.phase !== 'ready') return
+      retire(state, promote(state, slot, slot.next))
+    }
+    reload.queue.shift()
+  }
+  if (hasOld(state)) return
+  state.reload = undefined
+  state.refusal = undefined
+  log(state, 'info', 'Reloaded', { generation: state.generation })
+}
+
+/** Something of an earlier generation is still finishing its work; the broker never changes hands. */
+function hasOld(state: State): boolean {
+  return [...state.children.values()].some((child) => child.unit.stage !== 'broker' && child.generation !== state.generation)
+}

@@ -1,0 +1,132 @@
+import type { Clock } from '../core/clock.ts'
+import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
+import type { Command, LogLevel } from './events.ts'
+import type { UnitStatus } from './protocol.ts'
+import { type Crashes, NO_CRASHES } from './restart-policy.ts'
+import type { Unit } from './units.ts'
+
+export interface SupervisionOptions {
+  /** The config file, absolute; absent: `overrides.entry` is the web app. */
+  readonly file?: string | undefined
+  readonly root: string
+  readonly overrides: ConfigOverrides
+  /** `work`: everything but the web part. */
+  readonly withoutWeb: boolean
+  readonly clock: Clock
+  /** 0 to 1; takes part of each restart's wait away. */
+  readonly random: () => number
+}
+
+/** One process, as the master sees it. */
+export interface Child {
+  readonly id: number
+  /** The child that read the config becomes the hook host, and so changes these two. */
+  unit: Unit
+  label: string
+  /** Counts reloads: which code and config it was started with. */
+  readonly generation: number
+  readonly startedAt: number
+  /** `loaded`: the config file was read, and the host of its hooks waits for its turn. `stopping`: it was asked to. */
+  phase: 'loading' | 'loaded' | 'starting' | 'ready' | 'stopping'
+  /** Started by a reload that is not decided yet, so that nothing may depend on it. */
+  canary: boolean
+  pid: number | undefined
+  deadline: { readonly at: number; readonly why: 'load' | 'start' | 'stop' } | undefined
+  lastBeatAt: number
+  status: UnitStatus
+  /** Why it ended, where that is known before it does. */
+  reason: string | undefined
+  configFault: boolean
+  killedAt: number | undefined
+}
+
+/** A place in the process tree: one process is wanted here. */
+export interface Slot {
+  unit: Unit
+  readonly label: string
+  current: Child | undefined
+  /** Its successor in a reload, until it is ready. */
+  next: Child | undefined
+  crashes: Crashes
+  restarts: number
+  retryAt: number | undefined
+  /** Dead for good, and why. */
+  failed: string | undefined
+}
+
+export interface Reload {
+  step: 'loading' | 'hooks' | 'canaries' | 'rolling'
+  readonly loader: Child
+  config: ResolvedConfig | undefined
+  /** By unit: the one process that must become ready before anything old is touched. */
+  readonly canaries: Map<string, Child>
+  /** Labels still to be replaced. */
+  readonly queue: string[]
+  /** Of successors, once the first of each unit is in place. */
+  crashes: Crashes
+  retryAt: number | undefined
+}
+
+export interface Stop {
+  /** `quick` is what INT and QUIT ask for. */
+  readonly mode: 'graceful' | 'quick'
+  readonly exitCode: number
+  readonly begunAt: number
+  readonly deadlineAt: number
+  /** Position in the order of stopping. */
+  stage: number
+  stageBegun: boolean
+  /** What could not finish. */
+  readonly cut: string[]
+}
+
+export interface State {
+  readonly options: SupervisionOptions
+  readonly commands: Command[]
+  phase: 'idle' | 'loading' | 'preparing' | 'starting' | 'running' | 'stopping' | 'ended'
+  config: ResolvedConfig | undefined
+  generation: number
+  url: string | undefined
+  units: readonly Unit[]
+  readonly slots: Map<string, Slot>
+  readonly children: Map<number, Child>
+  nextId: number
+  /** Reads the config at the start. */
+  loader: Child | undefined
+  reload: Reload | undefined
+  /** HUP came while a reload or the start was under way. */
+  reloadWanted: boolean
+  /** Set while the code on disk is known not to work: why the last reload was refused. */
+  refusal: { readonly at: number; readonly reason: string } | undefined
+  stop: Stop | undefined
+}
+
+export function createState(options: SupervisionOptions): State {
+  return {
+    options,
+    commands: [],
+    phase: 'idle',
+    config: undefined,
+    generation: 0,
+    url: undefined,
+    units: [],
+    slots: new Map(),
+    children: new Map(),
+    nextId: 1,
+    loader: undefined,
+    reload: undefined,
+    reloadWanted: false,
+    refusal: undefined,
+    stop: undefined,
+  }
+}
+
+export function createSlot(unit: Unit, label: string): Slot {
+  return { unit, label, current: undefined, next: undefined, crashes: NO_CRASHES, restarts: 0, retryAt: undefined, failed: undefined }
+}
+
+export const now = (state: State): number => state.options.clock.monotonic()
+
+export function log(state: State, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> = {}): void {
+  state.commands.push({ type: 'log', level, message, fields })
+}

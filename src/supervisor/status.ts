@@ -1,0 +1,74 @@
+/** What the probes show, from the master's own state. */
+import { isConnecting } from './children.ts'
+import type { UnitStatus } from './protocol.ts'
+import type { Slot, State } from './state.ts'
+
+export type UnitState = 'waiting' | 'starting' | 'connecting' | 'ready' | 'stopping' | 'restarting' | 'failed'
+
+export interface Status {
+  readonly phase: State['phase']
+  /** Answers requests and handles messages: every unit is ready, connected and subscribed. */
+  readonly ready: boolean
+  /** Why it is not ready; empty when it is. */
+  readonly reasons: readonly string[]
+  readonly url?: string
+  /** Reloads that succeeded. */
+  readonly generation: number
+  readonly reloading: boolean
+  /** The last reload was refused: nothing may be scaled until one succeeds. */
+  readonly lastReloadRefusal?: { readonly at: string; readonly reason: string }
+  readonly units: readonly UnitReport[]
+}
+
+export interface UnitReport extends UnitStatus {
+  readonly label: string
+  readonly unit: string
+  readonly state: UnitState
+  readonly pid?: number
+  readonly restarts: number
+  readonly failure?: string
+}
+
+export function statusOf(state: State): Status {
+  const slots = [...state.slots.values()]
+  const reasons = [...(state.phase === 'running' ? [] : [state.phase]), ...slots.flatMap(unreadiness)]
+  return {
+    phase: state.phase,
+    ready: reasons.length === 0,
+    reasons,
+    ...(state.url !== undefined && { url: state.url }),
+    generation: state.generation,
+    reloading: state.reload !== undefined,
+    ...(state.refusal && { lastReloadRefusal: { at: new Date(state.refusal.at).toISOString(), reason: state.refusal.reason } }),
+    units: slots.map(report),
+  }
+}
+
+function report(slot: Slot): UnitReport {
+  const { current } = slot
+  return {
+    label: slot.label,
+    unit: slot.unit.name,
+    state: stateOf(slot),
+    ...(current?.pid !== undefined && { pid: current.pid }),
+    restarts: slot.restarts,
+    ...(slot.failed !== undefined && { failure: slot.failed }),
+    ...current?.status,
+  }
+}
+
+function stateOf({ failed, current, retryAt }: Slot): UnitState {
+  if (failed !== undefined) return 'failed'
+  if (!current) return retryAt === undefined ? 'waiting' : 'restarting'
+  if (current.phase === 'loading' || current.phase === 'loaded') return 'starting'
+  return current.phase === 'starting' && isConnecting(current) ? 'connecting' : current.phase
+}
+
+function unreadiness(slot: Slot): string[] {
+  const state = stateOf(slot)
+  if (state !== 'ready') return [`${slot.label} is ${state}`]
+  const { connected, subscribed } = slot.current?.status ?? {}
+  if (connected === false) return [`${slot.label} is not connected to its bus`]
+  if (slot.unit.role === 'consumers' && subscribed === false) return [`${slot.label} is not subscribed`]
+  return []
+}

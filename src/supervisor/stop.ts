@@ -1,0 +1,78 @@
+/** The ordered stop, under one budget. */
+import { killChild, stopChild } from './children.ts'
+import { EXIT } from './exit-codes.ts'
+import { type Child, log, now, type State, type Stop } from './state.ts'
+import { STAGES, type Stage } from './units.ts'
+
+/** How the budget is shared among the stages still to stop; what one does not use goes to those after it. */
+const WEIGHTS: Readonly<Record<Stage, number>> = { web: 3, consumers: 4, hooks: 2, broker: 1 }
+const ORDER = STAGES.toReversed()
+/** Ctrl-C: enough to settle and say goodbye, not to finish long work. */
+const QUICK_MS = 3_000
+const SAME_SIGNAL_MS = 250
+
+/** Starts stopping; asked again, it kills what is left. */
+export function beginStop(state: State, mode: Stop['mode'], exitCode: number): void {
+  if (state.phase === 'ended') return
+  if (state.stop) return killAll(state, state.stop)
+  const gracefulMs = state.config?.gracefulTimeoutMs ?? QUICK_MS
+  const budgetMs = mode === 'graceful' ? gracefulMs : Math.min(gracefulMs, QUICK_MS)
+  log(state, 'info', `Stopping, within ${budgetMs / 1000} s`, { mode, exitCode })
+  state.phase = 'stopping'
+  state.stop = { mode, exitCode, begunAt: now(state), deadlineAt: now(state) + budgetMs, stage: 0, stageBegun: false, cut: [] }
+  state.reload = undefined
+  state.reloadWanted = false
+  state.commands.push({ type: 'unlisten' })
+  for (const child of state.children.values()) if (child.phase === 'loading') killChild(state, child)
+}
+
+/** Goes on with the stop as far as it can now; exits when nothing is left. */
+export function advanceStop(state: State, stop: Stop): void {
+  for (;;) {
+    const stage = ORDER[stop.stage]
+    if (stage === undefined) return finish(state, stop)
+    const members = membersOf(state, stage)
+    if (members.length > 0) {
+      if (!stop.stageBegun) beginStage(state, stop, stage, members)
+      return
+    }
+    stop.stage++
+    stop.stageBegun = false
+  }
+}
+
+/** A child ended by its deadline, or said that it had to cut work off. */
+export function noteCut(state: State, child: Child): void {
+  if (state.stop && !state.stop.cut.includes(child.label)) state.stop.cut.push(child.label)
+}
+
+function killAll(state: State, stop: Stop): void {
+  // A Ctrl-C under npm arrives twice: from the terminal, and once more from npm.
+  if (now(state) - stop.begunAt < SAME_SIGNAL_MS) return
+  log(state, 'warn', 'Asked again to stop: what is left is killed')
+  for (const child of state.children.values()) {
+    if (child.killedAt !== undefined) continue
+    noteCut(state, child)
+    killChild(state, child)
+  }
+}
+
+function beginStage(state: State, stop: Stop, stage: Stage, members: readonly Child[]): void {
+  stop.stageBegun = true
+  const left = ORDER.slice(stop.stage).filter((later) => membersOf(state, later).length > 0)
+  const weight = left.reduce((sum, later) => sum + WEIGHTS[later], 0)
+  const shareMs = (Math.max(0, stop.deadlineAt - now(state)) * WEIGHTS[stage]) / weight
+  for (const child of members) stopChild(state, child, 'stop', shareMs)
+}
+
+function membersOf(state: State, stage: Stage): Child[] {
+  return [...state.children.values()].filter((child) => child.unit.stage === stage)
+}
+
+function finish(state: State, stop: Stop): void {
+  state.phase = 'ended'
+  const overrun = stop.mode === 'graceful' && stop.cut.length > 0
+  if (stop.cut.length > 0) log(state, overrun ? 'error' : 'warn', `Stopped, but cut off: ${stop.cut.join(', ')}`, { cut: stop.cut })
+  else log(state, 'info', 'Stopped')
+  state.commands.push({ type: 'exit', code: stop.exitCode === EXIT.stopped && overrun ? EXIT.stopBudget : stop.exitCode })
+}

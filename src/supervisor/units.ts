@@ -1,0 +1,104 @@
+/** What is to run: the resolved config as a list of units. */
+import type { ResolvedConfig, ResolvedRestart } from '../config/types.ts'
+import type { Role } from './protocol.ts'
+
+/** The parts of the process tree, in the order they start. They stop in the reverse order. */
+export const STAGES = ['broker', 'hooks', 'consumers', 'web'] as const
+export type Stage = (typeof STAGES)[number]
+
+export interface Unit {
+  /** `web`, `hooks`, `broker` or the consumer's name. */
+  readonly name: string
+  readonly stage: Stage
+  readonly role: Role
+  /** Processes wanted. */
+  readonly size: number
+  readonly consumer?: string
+  readonly startTimeoutMs: number
+  /** 0 never. */
+  readonly heartbeatTimeoutMs: number
+  readonly restart: ResolvedRestart
+}
+
+/** Reading a store after a crash takes its time, but not for ever. */
+const BROKER_START_MS = 60_000
+const OWN_HEARTBEAT_MS = 30_000
+
+export function unitsOf(config: ResolvedConfig): readonly Unit[] {
+  const { web, consumers, hooks, restart, hookTimeoutMs } = config
+  const rest: Unit[] = []
+  if (hooks.length > 0) {
+    rest.push({
+      name: 'hooks',
+      stage: 'hooks',
+      role: 'config',
+      size: 1,
+      startTimeoutMs: hookTimeoutMs,
+      // A hook may compute for as long as it may take.
+      heartbeatTimeoutMs: Math.max(OWN_HEARTBEAT_MS, hookTimeoutMs),
+      restart,
+    })
+  }
+  for (const [name, consumer] of Object.entries(consumers)) {
+    const { startTimeoutMs, heartbeatTimeoutMs } = consumer
+    const size = consumer.kind === 'thread' ? 1 : consumer.instances
+    rest.push({
+      name,
+      stage: 'consumers',
+      role: 'consumers',
+      size,
+      consumer: name,
+      startTimeoutMs,
+      heartbeatTimeoutMs,
+      restart: consumer.restart,
+    })
+  }
+  if (web) {
+    const { startTimeoutMs, heartbeatTimeoutMs } = web
+    rest.push({ name: 'web', stage: 'web', role: 'web', size: web.workers, startTimeoutMs, heartbeatTimeoutMs, restart: web.restart })
+  }
+  if (!config.bus.builtin || rest.length === 0) return rest
+  const broker: Unit = {
+    name: 'broker',
+    stage: 'broker',
+    role: 'broker',
+    size: 1,
+    startTimeoutMs: BROKER_START_MS,
+    heartbeatTimeoutMs: OWN_HEARTBEAT_MS,
+    restart,
+  }
+  return [broker, ...rest]
+}
+
+/** `web.1`, `video.2`; the hook host and the broker, of which there is one, have no number. */
+export function labelOf(unit: Unit, index: number): string {
+  return unit.stage === 'hooks' || unit.stage === 'broker' ? unit.name : `${unit.name}.${index}`
+}
+
+/** What a reload cannot change, by the name a user knows; such a change waits for a restart. */
+export function needsRestart(old: ResolvedConfig, fresh: ResolvedConfig): string[] {
+  const pairs: [string, unknown, unknown][] = [
+    ['web.bind', old.web?.bind, fresh.web?.bind],
+    ['bus.data', old.bus.data, fresh.bus.data],
+    ['bus.listen', old.bus.listen, fresh.bus.listen],
+    ['bus.url', old.bus.builtin, fresh.bus.builtin],
+    ['pidFile', old.pidFile, fresh.pidFile],
+    ['probes', old.probes, fresh.probes],
+  ]
+  return pairs.filter(([, before, after]) => before !== after).map(([name]) => name)
+}
+
+/** The new config with what only a restart can change left as it is. */
+export function keepUnchangeable(old: ResolvedConfig, fresh: ResolvedConfig): ResolvedConfig {
+  const { pidFile: _pidFile, probes: _probes, ...rest } = fresh
+  const { listen: _listen, ...bus } = fresh.bus
+  const kept =
+    old.bus.builtin === fresh.bus.builtin ? { urls: bus.urls, builtin: bus.builtin } : { urls: old.bus.urls, builtin: old.bus.builtin }
+  return {
+    ...rest,
+    bus: { ...kept, data: old.bus.data, ...(old.bus.listen !== undefined && { listen: old.bus.listen }) },
+    ...(fresh.web && old.web && { web: { ...fresh.web, bind: old.web.bind } }),
+    ...(old.pidFile !== undefined && { pidFile: old.pidFile }),
+    ...(old.probes !== undefined && { probes: old.probes }),
+  }
+}
