@@ -20,7 +20,7 @@ test('error codes', () => {
 
 test.each(['README.md', 'docs/operations.md'])('exit codes in %s', (path) => {
   const text = section(read(path), path === 'README.md' ? 'Signals' : 'Exit codes')
-  const codes = found(text, /^\| (\d+) \|/gm).map(Number)
+  const codes = found(text, /^\| (\d+) +\|/gm).map(Number)
   expect(codes.toSorted((a, b) => a - b)).toEqual(Object.values(EXIT).toSorted((a, b) => a - b))
 })
 
@@ -39,7 +39,7 @@ test('config keys', () => {
     return found(body.replace(/\/\*[^]*?\*\//g, ''), /^ {2}(\w+)\??[(:]/gm)
   }
   const config = read('docs/config.md')
-  const told = (heading: string): string[] => found(section(config, heading), /^\| `([\w.]+)` \|/gm)
+  const told = (heading: string): string[] => found(section(config, heading), /^\| `([\w.]+)` +\|/gm)
   for (const [heading, name] of [
     ['`bus`', 'BusConfig'],
     ['`web`', 'WebConfig'],

@@ -47,7 +47,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     builtins: 'any',
     packages: ['pino'],
   },
-  'src/cli/': { values: ['src/'], builtins: 'any', packages: ['commander', 'pino'] },
+  'src/cli/': { values: ['src/', 'package.json'], builtins: 'any', packages: ['commander', 'pino'] },
   'src/index.ts': { values: ['src/core/', 'src/bus/', 'src/config/', 'src/transports/table.ts'] },
   // By the package's name, so that they test what it exports.
   'examples/': { values: [], builtins: 'any', packages: 'any' },
