@@ -36,6 +36,7 @@ export class FrameWriter {
   #chunks: Uint8Array[] = []
   #gathered = 0
   #scheduled: NodeJS.Immediate | undefined
+  #beforeFlush: (() => void)[] = []
   #closed = false
 
   constructor(sink: FrameSink) {
@@ -101,8 +102,19 @@ export class FrameWriter {
     this.#done()
   }
 
+  /** Calls back once, before the next flush, which it brings about: for what is best written as late as possible. */
+  beforeFlush(callback: () => void): void {
+    this.#beforeFlush.push(callback)
+    if (!this.#closed) this.#scheduled ??= setImmediate(this.#flush)
+  }
+
   /** Hands everything to the socket now. */
   flush(): void {
+    if (this.#beforeFlush.length > 0) {
+      const callbacks = this.#beforeFlush
+      this.#beforeFlush = []
+      for (const callback of callbacks) callback()
+    }
     if (this.#bytes.position > 0) this.#seal()
     const chunks = this.#chunks
     const [first] = chunks

@@ -1,6 +1,10 @@
-/** AMQP 0-9-1: the codec both ends use. */
+/** AMQP 0-9-1: the codec both ends use, and the client's connection. */
 export { ByteReader } from './byte-reader.ts'
 export { ByteWriter } from './byte-writer.ts'
+export { Channel, type ChannelHandlers, type Fetched } from './client/channel.ts'
+export { type AmqpConnection, openAmqpConnection, type AmqpConnectionHandlers, type AmqpConnectionOptions } from './client/connection.ts'
+export type { TlsMaterial } from './client/dial.ts'
+export { type Address, type Credentials, describeTarget, parseAddress, type Target } from './client/target.ts'
 export { Content, ContentAssembler } from './content.ts'
 export { MAX_NESTING, readTable, writeTable } from './field-table.ts'
 export { FrameReader, type FrameReaderOptions } from './frame-reader.ts'

@@ -1,0 +1,60 @@
+/** A TCP proxy on loopback whose traffic a test can stop: the way networks really fail. */
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+
+export interface TcpProxy {
+  readonly port: number
+  /** Connections open at the moment. */
+  readonly connections: number
+  /** From now on swallows every byte in both directions and keeps the connections: a peer that went silent. */
+  blackhole(): void
+  /** Passes bytes on again; those swallowed are lost. */
+  restore(): void
+  /** Breaks every connection with a reset. */
+  cut(): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+  const pairs = new Set<readonly [Socket, Socket]>()
+  let swallowing = false
+  const server = createServer((client) => {
+    const target = connect(targetPort, '127.0.0.1')
+    const pair = [client, target] as const
+    pairs.add(pair)
+    for (const [from, to] of [pair, pair.toReversed() as [Socket, Socket]]) {
+      from.on('data', (chunk) => swallowing || to.write(chunk))
+      from.on('error', () => undefined)
+      from.on('close', () => {
+        pairs.delete(pair)
+        if (!swallowing) to.destroy()
+      })
+    }
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const cut = (): void => {
+    for (const [client, target] of pairs) {
+      client.resetAndDestroy()
+      target.destroy()
+    }
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    get connections() {
+      return pairs.size
+    },
+    blackhole() {
+      swallowing = true
+    },
+    restore() {
+      swallowing = false
+    },
+    cut,
+    async [Symbol.asyncDispose]() {
+      swallowing = false
+      cut()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
