@@ -22,15 +22,6 @@ export function killMarked(mark: string): void {
   }
 }
 
-export function childrenOf(pid: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((candidate) => Number(/\) \S (\d+)/.exec(readProc(candidate, 'stat'))?.[1]) === pid)
-}
-
-export const commandLine = (pid: number): string => readProc(pid, 'cmdline').replaceAll('\0', ' ').trim()
-
 export function isAlive(pid: number): boolean {
   const state = stateOf(pid)
   return state !== undefined && state !== 'Z'
