@@ -200,7 +200,7 @@ export class Channel implements ConsumerChannel, Publisher {
     const { counters } = entry.queue
     counters.delivered++
     if (entry.redelivered) counters.redelivered++
-    return entry.deliveries > 0 ? withHeaders(message, { 'x-delivery-count': BigInt(entry.deliveries) }) : message
+    return entry.redelivered ? withHeaders(message, { 'x-delivery-count': BigInt(entry.deliveries) }) : message
   }
 
   #track(entry: Entry, consumer: Consumer | undefined, noAck: boolean): number {

@@ -89,6 +89,14 @@ export class Engine implements ChannelHost, QueueHost {
     this.#ledger.change(() => this.#topology.declareExchange(declaration))
   }
 
+  hasExchange(name: string): boolean {
+    return this.#topology.hasExchange(name)
+  }
+
+  hasQueue(name: string): boolean {
+    return this.#topology.queues.has(name)
+  }
+
   /** For a passive declaration. Throws 404. */
   checkExchange(name: string): void {
     if (name !== '') this.#topology.exchange(name)
