@@ -1,5 +1,5 @@
 /** What entries register under the host symbol: buses and the like, closed by the host after the last request or delivery. */
-import { messageOf } from '../core/errors.ts'
+import { ClosedError, ConnectionError, messageOf } from '../core/errors.ts'
 import { HOST_SYMBOL, type Host, type HostedResource } from '../core/host.ts'
 import { within, type Deadline } from './deadline.ts'
 import type { Log } from './log.ts'
@@ -11,10 +11,24 @@ export interface Resources {
   close(deadline: Deadline): Promise<readonly string[]>
 }
 
+/** A resource that can be told to connect before it is used, as a bus can. */
+interface Lazy extends HostedResource {
+  ready(options: { readonly deadlineMs: number }): Promise<void>
+}
+
+// One round of waiting for a connection that goes on trying by itself.
+const CONNECT_ROUND_MS = 10_000
+
 /** Sets the host symbol of this thread. Call before any user code loads. */
 export function hostResources(log: Log): Resources {
   const registered = new Set<HostedResource>()
-  const host: Host = Object.freeze({ register: (resource: HostedResource) => void registered.add(resource) })
+  const register = (resource: HostedResource): void => {
+    registered.add(resource)
+    // Not before its maker has returned. A lazy one that is not used yet would make the unit look disconnected for ever,
+    // and a broker that cannot be reached would only be noticed by the first request.
+    if (isLazy(resource)) queueMicrotask(() => void connect(resource, log))
+  }
+  const host: Host = Object.freeze({ register })
   Reflect.set(globalThis, Symbol.for(HOST_SYMBOL), host)
   return {
     connected() {
@@ -28,6 +42,32 @@ export function hostResources(log: Log): Resources {
       return open === 0 ? [] : [`${open} of ${closed.length} bus connections not closed`]
     },
   }
+}
+
+/**
+ * Resolves once connected, however long an unreachable broker takes. Rejects with what trying again cannot help.
+ */
+export async function waitUntilReady(resource: Lazy): Promise<void> {
+  for (;;) {
+    try {
+      return await resource.ready({ deadlineMs: CONNECT_ROUND_MS })
+    } catch (error) {
+      if (!(error instanceof ConnectionError) || error.fatal) throw error
+    }
+  }
+}
+
+async function connect(resource: Lazy, log: Log): Promise<void> {
+  try {
+    await waitUntilReady(resource)
+  } catch (error) {
+    // Whoever uses it is told by its own call; the entry decides what follows.
+    if (!(error instanceof ClosedError)) log.write('error', `a bus cannot be used: ${messageOf(error)}`, { error })
+  }
+}
+
+function isLazy(resource: HostedResource): resource is Lazy {
+  return typeof Reflect.get(resource, 'ready') === 'function'
 }
 
 async function closeOne(resource: HostedResource, deadline: Deadline, log: Log): Promise<boolean> {

@@ -1,13 +1,13 @@
 /** One instance of a consumer: its entry loaded, its bus, its subscriptions. Runs in a process or in a thread alike. */
 import type { BusEvent, RunningConsumer } from '../../bus/bus.ts'
 import { type ConsumerDefinition, isConsumerDefinition } from '../../bus/consume.ts'
-import { ConnectionError, messageOf, WorkerError } from '../../core/errors.ts'
+import { messageOf, WorkerError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry, type Exports } from '../entry.ts'
 import type { Log } from '../log.ts'
-import { hostResources } from '../resources.ts'
+import { hostResources, waitUntilReady } from '../resources.ts'
 
 export interface InstanceOptions {
   /** The consumer's name in the config. */
@@ -28,8 +28,6 @@ export interface Instance {
   stop(deadline: Deadline): Promise<readonly string[]>
 }
 
-// One try of `ready`; it goes on trying in any case, this only bounds how long its answer is awaited.
-const CONNECT_ROUND_MS = 10_000
 // Of the stop budget: giving back and flushing come after the handlers.
 const SHARE_AFTER_HANDLERS = 0.1
 const ABORT_CLOSE_MS = 1_000
@@ -50,7 +48,7 @@ export async function openInstance({ name, entry, log, signal, report }: Instanc
       inFlight: running.reduce((sum, consumer) => sum + consumer.inFlight, 0),
     })
     report(status)
-    await connected(() => unlessAborted(signal, bus.ready({ deadlineMs: CONNECT_ROUND_MS })))
+    await unlessAborted(signal, waitUntilReady(bus))
     return {
       status,
       async activate() {
@@ -87,17 +85,6 @@ export function definitionsIn(exports: Exports, option: string, entry: string): 
   throw new WorkerError(
     `${option} ${entry} exports ${exportNames(exports)}. Expected what consume() or broadcast() returns, or an array of them, as its default or a named export.`,
   )
-}
-
-/** Tries until connected. An unreachable broker is waited for; a refusal for good is not. */
-async function connected(attempt: () => Promise<void>): Promise<void> {
-  for (;;) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (!(error instanceof ConnectionError) || error.fatal) throw error
-    }
-  }
 }
 
 async function stopConsumer(consumer: RunningConsumer, deadline: Deadline, log: Log): Promise<number> {
