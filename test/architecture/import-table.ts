@@ -24,6 +24,11 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/broker/': { values: ['src/core/', 'src/amqp/'], builtins: 'any' },
   'src/transports/kit/': { values: ['src/core/'] },
   'src/transports/amqp/': { values: ['src/core/', 'src/transports/kit/', 'src/amqp/'], builtins: ['node:fs', 'node:fs/promises'] },
+  // Starts a broker for a script that runs alone.
+  'src/transports/amqp/builtin.ts': {
+    values: ['src/core/', 'src/transports/kit/', 'src/transports/amqp/', 'src/amqp/'],
+    builtins: ['node:fs', 'node:fs/promises', 'node:child_process'],
+  },
   'src/transports/memory/': { values: ['src/core/', 'src/transports/kit/', 'src/broker/engine/'] },
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },

@@ -13,7 +13,6 @@ export interface Import {
 export interface SourceFile {
   /** From the repository's root, with slashes: `src/core/clock.ts`. */
   readonly path: string
-  readonly lines: number
   /** Without comments. */
   readonly code: string
   readonly imports: readonly Import[]
@@ -23,20 +22,28 @@ export interface SourceFile {
 
 export const root = dirname(dirname(import.meta.dirname))
 
+/** What is written by hand, in any language. */
+export const WRITTEN = /\.(?:tsx?|m?js|css|html|py)$/
+
 export function sourceFiles(...folders: string[]): SourceFile[] {
+  return filesIn(/\.tsx?$/, ...folders).map((path) => readSource(path, readFileSync(join(root, path), 'utf8')))
+}
+
+export function filesIn(pattern: RegExp, ...folders: string[]): string[] {
   return folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
+      .filter((entry) => entry.isFile() && pattern.test(entry.name))
       .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
       .filter((path) => !path.includes('node_modules/'))
-      .toSorted()
-      .map((path) => readSource(path, readFileSync(join(root, path), 'utf8'))),
+      .toSorted(),
   )
 }
 
+export const linesOf = (path: string): number => readFileSync(join(root, path), 'utf8').split('\n').length - 1
+
 export function readSource(path: string, text: string): SourceFile {
   const code = withoutComments(text)
-  return { path, lines: text.split('\n').length - 1, code, ...importsOf(code) }
+  return { path, code, ...importsOf(code) }
 }
 
 /** The repository's path of a relative import, or the specifier itself for packages and built-ins. */

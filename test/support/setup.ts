@@ -3,16 +3,19 @@
  * leaves no process and no file behind, unless a test failed: then what the run wrote is kept in .artifacts.
  */
 import { once } from 'node:events'
-import { cpSync, lstatSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { ensurePackages, packageNames } from './packages.ts'
 import { killMarked } from './processes.ts'
 import { startRabbit, type RabbitServer } from './rabbitmq.ts'
 import { makeRunFolder, RUN_FOLDER } from './run-folder.ts'
 import type {} from './shared-rabbit.ts'
+
+/** Failed runs whose files are kept. */
+const KEPT_RUNS = 10
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const url = process.env['AMQP_URL']
@@ -45,6 +48,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     killMarked(folder)
     if (project.vitest.state.getCountOfFailedTests() > 0 && readdirSync(folder).length > 0) {
       const kept = join(project.vitest.config.root, '.artifacts', basename(folder))
+      prune(dirname(kept))
       // Sockets and pipes cannot be copied.
       cpSync(folder, kept, { recursive: true, filter: isPlain })
       process.stderr.write(`\nWhat the tests wrote is kept in ${kept}\n`)
@@ -52,6 +56,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     if (missing.length > 0) process.stderr.write(`\n${loudly}\n`)
   }
+}
+
+/** All but the newest few. */
+function prune(folder: string): void {
+  mkdirSync(folder, { recursive: true })
+  const age = (name: string): number => lstatSync(join(folder, name), { throwIfNoEntry: false })?.mtimeMs ?? 0
+  const names = readdirSync(folder).toSorted((a, b) => age(b) - age(a))
+  for (const name of names.slice(KEPT_RUNS - 1)) rmSync(join(folder, name), { recursive: true, force: true })
 }
 
 function isPlain(path: string): boolean {
