@@ -192,7 +192,7 @@ describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
       const second = await consume(opened.session, name, { prefetch: 5 })
       await waitFor(() => first.bodies.length === 3 && second.bodies.length === 5, { what: 'both prefetches to fill' })
       expect((await opened.session.inspect(name)).messages).toBe(12)
-      first.deliveries[0]?.settle('ack')
+      void first.deliveries[0]?.settle('ack')
       await waitFor(() => first.bodies.length === 4, { what: 'one more delivery' })
       expect(second.bodies.length).toBe(5)
     })
@@ -229,21 +229,21 @@ describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
       const { deliveries } = await consume(opened.session, live.name, {
         onDelivery: (delivery) => {
           counts.push(delivery.deliveryCount)
-          delivery.settle((['requeue', 'release', 'reject'] as const)[counts.length - 1] ?? 'ack')
+          void delivery.settle((['requeue', 'release', 'reject'] as const)[counts.length - 1] ?? 'ack')
         },
       })
       const letter = await waitFor(() => opened.session.get(dead), { what: 'the dead letter' })
       expect(counts).toEqual([0, 1, 2])
       expect(deliveries.map((d) => d.redelivered)).toEqual([false, true, true])
       expect(letter.properties.headers).toMatchObject({ own: 1, 'x-death': [{ queue: live.name, reason: 'rejected', count: 1 }] })
-      letter.settle('ack')
+      void letter.settle('ack')
 
       const plain = await declared()
       await publish(opened.session, [message(plain)])
-      ;(await opened.session.get(plain))?.settle('requeue')
+      void (await opened.session.get(plain))?.settle('requeue')
       const again = await waitFor(() => opened.session.get(plain), { what: 'the message again' })
       expect(again).toMatchObject({ redelivered: true, deliveryCount: undefined })
-      again.settle('ack')
+      void again.settle('ack')
     })
 
     it('keeps what was delivered settleable after cancel, and frees the channel after the last', async () => {
@@ -304,7 +304,7 @@ describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
       await publish(session, [message(name, 'a'), message(name, 'b'), message(name, 'c')])
       const { deliveries } = await consume(session, name)
       await waitFor(() => deliveries.length === 3, { what: 'three deliveries' })
-      deliveries[1]?.settle('ack')
+      void deliveries[1]?.settle('ack')
       await Promise.all([session.close(), session.close()])
       expect(deliveries[0]?.settle('ack')).toBe(false)
       expect((await opened.session.inspect(name)).messages).toBe(2)
