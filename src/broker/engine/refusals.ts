@@ -35,3 +35,5 @@ export const internalError = (why: string): TopologyError => new TopologyError(`
 /** These end the whole connection. */
 export const notAllowed = (why: string): ProtocolError => new ProtocolError(`NOT_ALLOWED - ${why}`, 530)
 export const commandInvalid = (why: string): ProtocolError => new ProtocolError(`COMMAND_INVALID - ${why}`, 503)
+
+export const notFoundPrevious = (): TopologyError => new TopologyError('NOT_FOUND - no previously declared queue', 404)

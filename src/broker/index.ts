@@ -1,0 +1,157 @@
+/** The built-in broker: one owner per data folder, AMQP 0-9-1 over a unix socket and, if asked, TCP. */
+import { join, resolve } from 'node:path'
+import { ConfigError } from '../core/errors.ts'
+import { takeLock, type OwnerLock } from './lock.ts'
+import { type BrokerStats, type Owner, type OwnerEvent, startOwner } from './owner.ts'
+import { prepareFolder } from './store/folder.ts'
+
+export { type Announcement, readAnnouncement } from './announcement.ts'
+export { REMOTE_USER } from './listener/handshake.ts'
+export type { BrokerStats } from './owner.ts'
+export { StoreRefusedError } from './store/refused.ts'
+
+/** How often a standby looks whether the owner is gone. Milliseconds, growing from one to the other. */
+const POLL_MIN_MS = 25
+const POLL_MAX_MS = 100
+
+export interface BrokerOptions {
+  /** The folder that holds everything; created with mode 0700 where there is none. */
+  readonly data: string
+  /** `host:port` for AMQP over TCP besides the unix socket; port 0 takes a free one. @default none */
+  readonly listen?: string
+  /** Ends by itself some seconds after the last client has left. @default false */
+  readonly untilIdle?: boolean
+  /** Free space below which publishes are refused. Bytes. @default 64 MiB */
+  readonly minFreeBytes?: number
+  /** Everything worth a log line; must not throw. */
+  readonly onEvent?: (event: BrokerEvent) => void
+}
+
+export type BrokerEvent =
+  | OwnerEvent
+  | { readonly type: 'owner'; readonly socket: string; readonly listening: string | undefined }
+  | { readonly type: 'standby' }
+  /** It ended by itself: idle, or for good with an error. The process should end too. */
+  | { readonly type: 'ended'; readonly error: unknown }
+
+export interface BrokerHandle {
+  /** `standby`: another process owns the folder; this one takes over when it is gone. */
+  readonly state: 'owner' | 'standby' | 'stopped'
+  /** Where clients connect; absent unless `owner`. */
+  readonly address: { readonly socket: string; readonly listen: string | undefined } | undefined
+  /** Resolves when it has stopped, by `stop` or because it was idle; rejects when it failed. */
+  readonly closed: Promise<void>
+  /** Undefined unless `owner`. */
+  stats(): BrokerStats | undefined
+  /** Says goodbye to clients (320), commits, checkpoints and closes. May be called twice. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts the broker of a folder, or stands by when another process owns it. Resolves when it accepts clients or stands by.
+ * Rejects with `StoreRefusedError` (exit code 78) when the folder or its files cannot be used, and `ConfigError`.
+ */
+export async function startBroker(options: BrokerOptions): Promise<BrokerHandle> {
+  const data = resolve(options.data)
+  const listen = options.listen === undefined ? undefined : parseListen(options.listen)
+  const onEvent = options.onEvent ?? ((): void => {})
+  const { promise: closed, resolve: end, reject: fail } = Promise.withResolvers<void>()
+  closed.catch(() => {})
+  let lock: OwnerLock | undefined
+  let owner: Owner | undefined
+  let poll: NodeJS.Timeout | undefined
+  let stopping: Promise<void> | undefined
+
+  const own = async (taken: OwnerLock): Promise<void> => {
+    lock = taken
+    owner = await startOwner({
+      data,
+      listen,
+      minFreeBytes: options.minFreeBytes,
+      onEvent: (event) => {
+        onEvent(event)
+        if (event.type === 'store-failed') finish(event.error)
+      },
+      onIdle: () => {
+        if (options.untilIdle) finish(undefined)
+      },
+    })
+    onEvent({ type: 'owner', socket: owner.socket, listening: owner.listening })
+  }
+
+  const standBy = (wait: number): void => {
+    poll = setTimeout(() => {
+      try {
+        const taken = takeLock(join(data, 'owner.lock'))
+        if (taken) own(taken).catch(finish)
+        else standBy(Math.min(wait * 2, POLL_MAX_MS))
+      } catch (error) {
+        finish(error)
+      }
+    }, wait).unref()
+  }
+
+  const stop = (): Promise<void> => {
+    stopping ??= (async () => {
+      clearTimeout(poll)
+      try {
+        await owner?.stop()
+      } finally {
+        owner = undefined
+        lock?.release()
+        lock = undefined
+      }
+    })()
+    return stopping
+  }
+
+  /** Ends by itself, and says so. */
+  const finish = (error: unknown): void => {
+    stop()
+      .catch(() => {})
+      .finally(() => {
+        onEvent({ type: 'ended', error })
+        if (error === undefined) end()
+        else fail(error)
+      })
+  }
+
+  prepareFolder(data)
+  const taken = takeLock(join(data, 'owner.lock'))
+  if (taken) {
+    try {
+      await own(taken)
+    } catch (error) {
+      taken.release()
+      throw error
+    }
+  } else {
+    onEvent({ type: 'standby' })
+    standBy(POLL_MIN_MS)
+  }
+
+  return {
+    get state() {
+      if (stopping) return 'stopped'
+      return owner ? 'owner' : 'standby'
+    },
+    get address() {
+      return owner && { socket: owner.socket, listen: owner.listening }
+    },
+    closed,
+    stats: () => owner?.stats(),
+    async stop() {
+      await stop()
+      end()
+    },
+  }
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (!match || port > 65_535) {
+    throw new ConfigError('The broker', [{ path: 'listen', expected: 'host:port, such as 127.0.0.1:5673', got: JSON.stringify(text) }])
+  }
+  return { host: match[1] ?? (match[2] || '127.0.0.1'), port }
+}

@@ -1,0 +1,296 @@
+import type { Socket } from 'node:net'
+import {
+  decodeMethod,
+  FRAME,
+  FRAME_MIN_SIZE,
+  FrameReader,
+  FrameWriter,
+  type Method,
+  METHODS,
+  type MethodName,
+  PROTOCOL_HEADER,
+  StringCache,
+} from '../../amqp/index.ts'
+import { ProtocolError } from '../../core/errors.ts'
+import type { Headers } from '../../core/message.ts'
+import type { Engine } from '../engine/index.ts'
+import { Flow } from './flow.ts'
+import { CHANNEL_MAX, FRAME_MAX, HEARTBEAT_SECONDS, isWelcome, readLogin, serverProperties } from './handshake.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { short } from './reply-text.ts'
+import { ServerChannel } from './server-channel.ts'
+
+/** A client must have opened its connection by then, and answer a close by then. Milliseconds. */
+const HANDSHAKE_MS = 10_000
+const CLOSE_MS = 3_000
+
+export interface ConnectionOptions {
+  readonly socket: Socket
+  readonly engine: Engine
+  /** Over the unix socket or from this machine. */
+  readonly local: boolean
+  readonly password: string | undefined
+  /** Something was written that should leave with the end of the engine's turn. */
+  readonly onDirty: (connection: Connection) => void
+  readonly onOpen: (connection: Connection) => void
+  readonly onEnd: (connection: Connection, reason: string) => void
+}
+
+type State = 'header' | 'start-ok' | 'tune-ok' | 'open' | 'running' | 'closing' | 'ended'
+
+/** One client: the handshake, its channels, heartbeats and the close (AMQP 0-9-1 §2.2.4, §4.9). */
+export class Connection {
+  readonly engine: Engine
+  readonly writer: FrameWriter
+  readonly cache = new StringCache()
+  readonly flow: Flow
+  user = ''
+  clientProperties: Headers = {}
+  readonly #options: ConnectionOptions
+  readonly #socket: Socket
+  readonly #reader: FrameReader
+  readonly #heartbeat: Heartbeat
+  readonly #channels = new Map<number, ServerChannel>()
+  #state: State = 'header'
+  #channelMax = CHANNEL_MAX
+  #deadline: NodeJS.Timeout | undefined
+  #reason = 'the client went away'
+
+  constructor(options: ConnectionOptions) {
+    const { socket, engine } = options
+    this.#options = options
+    this.#socket = socket
+    this.engine = engine
+    this.writer = new FrameWriter(socket)
+    this.flow = new Flow(socket, this.writer, {
+      onFull: () => this.dirty(),
+      onRoom: () => {
+        for (const channel of this.#channels.values()) channel.resume()
+      },
+    })
+    this.#heartbeat = new Heartbeat(this.writer, () => this.#end('the client sent no heartbeat'))
+    this.#reader = new FrameReader({
+      frameMax: FRAME_MAX,
+      expectHeader: true,
+      onFrame: (type, channel, buffer, start, end) => this.#frame(type, channel, buffer, start, end),
+    })
+    this.#limit(HANDSHAKE_MS, 'the handshake took too long')
+    socket.setNoDelay(true)
+    socket.on('data', (chunk) => this.#read(chunk))
+    socket.on('error', (error) => this.#end(error.message))
+    socket.on('close', () => this.#end(this.#reason))
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'running'
+  }
+
+  /** Marks it to be flushed when the engine's turn ends. */
+  dirty(): void {
+    this.#options.onDirty(this)
+  }
+
+  /** Writes what the engine's turn brought. */
+  flush(): void {
+    for (const channel of this.#channels.values()) channel.confirm()
+    this.writer.flush()
+    this.flow.flushed()
+  }
+
+  /** connection.blocked or unblocked, for clients that understand it. */
+  tellBlocked(reason: string | undefined): void {
+    if (!this.isOpen || !this.#can('connection.blocked')) return
+    if (reason === undefined) this.writer.method(0, 'connection.unblocked', {})
+    else this.writer.method(0, 'connection.blocked', { reason: short(reason) })
+  }
+
+  /** Says why, and ends when the client has answered or after some seconds. */
+  close(replyCode: number, replyText: string, method?: MethodName): void {
+    if (this.#state === 'closing' || this.#state === 'ended') return
+    if (this.#state === 'header') return this.#end(replyText)
+    this.#reason = replyText
+    this.#giveBack('untouched')
+    this.#state = 'closing'
+    const [classId, methodId] = method ? METHODS[method].id : [0, 0]
+    this.writer.method(0, 'connection.close', { replyCode, replyText: short(replyText), classId, methodId })
+    this.writer.flush()
+    this.#limit(CLOSE_MS, replyText)
+  }
+
+  destroy(): void {
+    this.#end('the broker ended')
+  }
+
+  /** The channel is done with; its number may be used again. */
+  forget(id: number): void {
+    this.#channels.delete(id)
+  }
+
+  #read(chunk: Buffer): void {
+    this.#heartbeat.heard()
+    try {
+      this.#reader.push(chunk)
+    } catch (error) {
+      this.#failed(error)
+    }
+    this.flow.check()
+    // The protocol header has no frame to announce it.
+    if (this.#state === 'header' && !this.#reader.awaitsHeader) this.#start()
+  }
+
+  #frame(type: number, id: number, buffer: Buffer, start: number, end: number): void {
+    if (this.#state === 'header') this.#start()
+    if (this.#state === 'ended') return
+    if (type === FRAME.heartbeat) return
+    if (id === 0) {
+      if (type !== FRAME.method) throw new ProtocolError('UNEXPECTED_FRAME - only methods come on channel 0', 505)
+      return this.#method(decodeMethod(buffer, start, end, this.cache))
+    }
+    if (this.#state === 'closing') return
+    if (this.#state !== 'running') throw new ProtocolError(`CHANNEL_ERROR - channel ${id} used before the connection was open`, 504)
+    const channel = this.#channels.get(id)
+    if (channel) return channel.frame(type, buffer, start, end)
+    this.#openChannel(id, type === FRAME.method ? decodeMethod(buffer, start, end) : undefined)
+  }
+
+  #openChannel(id: number, method: Method | undefined): void {
+    // The answer to a close of ours may cross with the client's own close.
+    if (method?.name === 'channel.close-ok') return
+    if (method?.name !== 'channel.open') throw new ProtocolError(`CHANNEL_ERROR - expected 'channel.open' on channel ${id}`, 504)
+    if (id > this.#channelMax) throw new ProtocolError(`CHANNEL_ERROR - channel ${id} is above the limit of ${this.#channelMax}`, 504)
+    this.#channels.set(id, new ServerChannel(this, id))
+    this.writer.method(id, 'channel.open-ok', {})
+  }
+
+  #method(method: Method): void {
+    if (method.name === 'connection.close') return this.#closedByClient()
+    if (this.#state === 'closing') {
+      if (method.name === 'connection.close-ok') this.#end(this.#reason)
+      return
+    }
+    switch (method.name) {
+      case 'connection.start-ok':
+        return this.#expect('start-ok', method.name, () => this.#login(method.args))
+      case 'connection.tune-ok':
+        return this.#expect('tune-ok', method.name, () => this.#tune(method.args))
+      case 'connection.open':
+        return this.#expect('open', method.name, () => this.#open(method.args.virtualHost))
+      case 'connection.update-secret':
+        return this.writer.method(0, 'connection.update-secret-ok', {})
+      default:
+        throw new ProtocolError(`COMMAND_INVALID - ${method.name} is not expected on channel 0`, 503)
+    }
+  }
+
+  #expect(state: State, name: MethodName, proceed: () => void): void {
+    if (this.#state !== state) return this.close(503, `COMMAND_INVALID - unexpected ${name}`, name)
+    try {
+      proceed()
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.close(error.replyCode, error.message, name)
+    }
+  }
+
+  #start(): void {
+    this.#state = 'start-ok'
+    this.writer.frameMax = FRAME_MAX
+    const [mechanisms, locales] = ['PLAIN AMQPLAIN', 'en_US'].map((value) => Buffer.from(value)) as [Buffer, Buffer]
+    this.writer.method(0, 'connection.start', { versionMajor: 0, versionMinor: 9, serverProperties, mechanisms, locales })
+  }
+
+  #login(args: { mechanism: string; response: Uint8Array; clientProperties: Headers }): void {
+    this.clientProperties = args.clientProperties
+    const login = readLogin(args.mechanism, args.response)
+    if (!isWelcome(login, this.#options.local, this.#options.password)) {
+      const refusal = `ACCESS_REFUSED - Login was refused using authentication mechanism ${args.mechanism}.`
+      if (!this.#can('authentication_failure_close')) return this.#end(refusal)
+      throw new ProtocolError(refusal, 403)
+    }
+    this.user = login.user
+    this.#state = 'tune-ok'
+    this.writer.method(0, 'connection.tune', { channelMax: CHANNEL_MAX, frameMax: FRAME_MAX, heartbeat: HEARTBEAT_SECONDS })
+  }
+
+  #tune({ channelMax, frameMax, heartbeat }: { channelMax: number; frameMax: number; heartbeat: number }): void {
+    // 0 is no limit of the client's own (AMQP 0-9-1 §1.4.2.6).
+    if (frameMax !== 0 && (frameMax < FRAME_MIN_SIZE || frameMax > FRAME_MAX)) {
+      throw new ProtocolError(`NOT_ALLOWED - negotiated frame_max = ${frameMax} is not from ${FRAME_MIN_SIZE} to ${FRAME_MAX}`, 530)
+    }
+    if (channelMax > CHANNEL_MAX) {
+      throw new ProtocolError(
+        `NOT_ALLOWED - negotiated channel_max = ${channelMax} is higher than the maximum allowed value (${CHANNEL_MAX})`,
+        530,
+      )
+    }
+    this.writer.frameMax = this.#reader.frameMax = frameMax === 0 ? FRAME_MAX : frameMax
+    this.#channelMax = channelMax === 0 ? CHANNEL_MAX : channelMax
+    this.#heartbeat.start(heartbeat)
+    this.#state = 'open'
+  }
+
+  #open(vhost: string): void {
+    if (vhost !== '/') throw new ProtocolError(`NOT_ALLOWED - vhost ${vhost} not found; this broker has only '/'`, 530)
+    clearTimeout(this.#deadline)
+    this.#state = 'running'
+    this.writer.method(0, 'connection.open-ok', {})
+    this.#options.onOpen(this)
+  }
+
+  #closedByClient(): void {
+    // What came before is committed, and confirmed, before the goodbye.
+    this.engine.flush()
+    for (const channel of this.#channels.values()) channel.confirm()
+    this.#giveBack('untouched')
+    this.writer.method(0, 'connection.close-ok', {})
+    this.writer.flush()
+    this.#reason = 'closed by the client'
+    this.#state = 'closing'
+    this.#limit(CLOSE_MS, this.#reason)
+    this.#socket.end()
+  }
+
+  #failed(error: unknown): void {
+    if (this.#state === 'header') {
+      // §4.2.2: a server that cannot speak what was asked for answers with its own header.
+      this.#socket.write(PROTOCOL_HEADER)
+      this.#socket.end()
+      return this.#end('the client does not speak AMQP 0-9-1')
+    }
+    this.#reader.stop()
+    if (error instanceof ProtocolError) this.close(error.replyCode, error.message)
+    else this.close(541, `INTERNAL_ERROR - ${error instanceof Error ? error.message : String(error)}`)
+  }
+
+  #giveBack(how: 'untouched' | 'failed'): void {
+    for (const channel of this.#channels.values()) channel.end(how)
+    this.#channels.clear()
+    this.engine.disconnected(this)
+  }
+
+  #end(reason: string): void {
+    if (this.#state === 'ended') return
+    this.#state = 'ended'
+    clearTimeout(this.#deadline)
+    this.#heartbeat.stop()
+    this.#reader.stop()
+    this.#giveBack('failed')
+    this.writer.close()
+    this.#socket.destroySoon()
+    this.#options.onEnd(this, reason)
+  }
+
+  #limit(ms: number, reason: string): void {
+    clearTimeout(this.#deadline)
+    this.#deadline = setTimeout(() => {
+      this.#socket.destroy()
+      this.#end(reason)
+    }, ms)
+    this.#deadline.unref()
+  }
+
+  #can(capability: string): boolean {
+    const { capabilities } = this.clientProperties
+    return typeof capabilities === 'object' && capabilities !== null && Reflect.get(capabilities, capability) === true
+  }
+}

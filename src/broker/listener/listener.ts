@@ -1,0 +1,103 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Engine } from '../engine/index.ts'
+import { Connection } from './connection.ts'
+import { isLoopback } from './handshake.ts'
+
+export interface ListenerOptions {
+  readonly engine: Engine
+  /** The generated one, for clients from other machines. */
+  readonly password: string | undefined
+  readonly onEvent: (event: ListenerEvent) => void
+}
+
+export type ListenerEvent =
+  | { readonly type: 'client-open'; readonly client: string; readonly user: string }
+  | { readonly type: 'client-end'; readonly client: string; readonly reason: string }
+
+/** Accepts AMQP clients on a unix socket and on TCP. */
+export class Listener {
+  readonly #options: ListenerOptions
+  readonly #servers: Server[] = []
+  readonly #connections = new Map<Connection, string>()
+  #dirty = new Set<Connection>()
+  #scheduled: NodeJS.Immediate | undefined
+  #alarm: string | undefined
+  #closing = false
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+  }
+
+  get clients(): number {
+    return this.#connections.size
+  }
+
+  /** Resolves with the port when it accepts. */
+  async listen(at: { path: string } | { host: string; port: number }): Promise<number> {
+    const server = createServer((socket) => this.#accept(socket))
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(at, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
+    this.#servers.push(server)
+    const address = server.address()
+    return typeof address === 'object' && address !== null ? address.port : 0
+  }
+
+  /** Writes at the end of the engine's turn what the turn brought, in one piece per client. */
+  flush(): void {
+    clearImmediate(this.#scheduled)
+    this.#scheduled = undefined
+    const dirty = this.#dirty
+    if (dirty.size === 0) return
+    this.#dirty = new Set()
+    for (const connection of dirty) connection.flush()
+  }
+
+  /** Tells clients that publishes are refused for now, or that they are taken again. */
+  tellBlocked(reason: string | undefined): void {
+    this.#alarm = reason
+    for (const connection of this.#connections.keys()) connection.tellBlocked(reason)
+  }
+
+  /** Accepts nobody any more, says goodbye to all, and resolves when all have left: within a few seconds. */
+  async close(replyCode: number, replyText: string): Promise<void> {
+    this.#closing = true
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
+    for (const connection of this.#connections.keys()) connection.close(replyCode, replyText)
+    await Promise.all(closed)
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#closing) {
+      socket.destroy()
+      return
+    }
+    const { engine, password, onEvent } = this.#options
+    const remote = socket.remoteAddress
+    const connection = new Connection({
+      socket,
+      engine,
+      password,
+      local: remote === undefined || isLoopback(remote),
+      onDirty: (dirty) => {
+        this.#dirty.add(dirty)
+        this.#scheduled ??= setImmediate(() => this.flush())
+      },
+      onOpen: (opened) => {
+        if (this.#alarm !== undefined) opened.tellBlocked(this.#alarm)
+        onEvent({ type: 'client-open', client, user: opened.user })
+      },
+      onEnd: (ended, reason) => {
+        this.#connections.delete(ended)
+        this.#dirty.delete(ended)
+        onEvent({ type: 'client-end', client, reason })
+      },
+    })
+    const client = remote === undefined ? 'unix socket' : `${remote}:${socket.remotePort}`
+    this.#connections.set(connection, client)
+  }
+}

@@ -1,0 +1,134 @@
+import type { Method, MethodArgs } from '../../amqp/index.ts'
+import { ProtocolError } from '../../core/errors.ts'
+import { notFoundPrevious } from '../engine/refusals.ts'
+import type { ServerChannel } from './server-channel.ts'
+
+/** What a method on an open channel does. Refusals are thrown. */
+export function handleMethod(on: ServerChannel, method: Method): void {
+  const { channel, connection, id } = on
+  const { writer, engine } = connection
+  switch (method.name) {
+    case 'basic.ack':
+      return channel.ack(method.args.deliveryTag, method.args.multiple)
+    case 'basic.nack': {
+      const { deliveryTag, multiple, requeue } = method.args
+      return requeue ? channel.giveBack(deliveryTag, multiple, 'untouched') : channel.reject(deliveryTag, multiple)
+    }
+    case 'basic.reject': {
+      const { deliveryTag, requeue } = method.args
+      return requeue ? channel.giveBack(deliveryTag, false, 'failed') : channel.reject(deliveryTag, false)
+    }
+    case 'basic.consume':
+      return consume(on, method.args)
+    case 'basic.cancel':
+      channel.cancel(method.args.consumerTag)
+      if (!method.args.noWait) writer.method(id, 'basic.cancel-ok', { consumerTag: method.args.consumerTag })
+      return
+    case 'basic.qos':
+      if (method.args.prefetchSize !== 0) throw notImplemented(`prefetch_size!=0 (${method.args.prefetchSize})`)
+      channel.qos(method.args.prefetchCount, method.args.global)
+      return writer.method(id, 'basic.qos-ok', {})
+    case 'basic.get':
+      return get(on, method.args)
+    case 'basic.recover':
+    case 'basic.recover-async':
+      if (!method.args.requeue) throw notImplemented('requeue=false')
+      channel.recover('untouched')
+      if (method.name === 'basic.recover') writer.method(id, 'basic.recover-ok', {})
+      return
+    case 'confirm.select':
+      on.confirms.select()
+      if (!method.args.noWait) writer.method(id, 'confirm.select-ok', {})
+      return
+    case 'channel.flow':
+      if (!method.args.active) throw notImplemented('active=false')
+      return writer.method(id, 'channel.flow-ok', { active: true })
+    case 'channel.open':
+      throw new ProtocolError("CHANNEL_ERROR - second 'channel.open' seen", 504)
+    case 'exchange.declare':
+      return declareExchange(on, method.args)
+    case 'exchange.delete':
+      engine.deleteExchange(method.args.exchange, method.args.ifUnused)
+      if (!method.args.noWait) writer.method(id, 'exchange.delete-ok', {})
+      return
+    case 'queue.declare':
+      return declareQueue(on, method.args)
+    case 'queue.bind': {
+      const { exchange, noWait, arguments: args } = method.args
+      const queue = queueName(on, method.args.queue)
+      // Both empty: the last declared queue by its own name (§1.7.2.3).
+      const routingKey = method.args.queue === '' && method.args.routingKey === '' ? queue : method.args.routingKey
+      engine.bind(queue, exchange, routingKey, args, connection)
+      if (!noWait) writer.method(id, 'queue.bind-ok', {})
+      return
+    }
+    case 'queue.unbind': {
+      const { exchange, routingKey, arguments: args } = method.args
+      engine.unbind(queueName(on, method.args.queue), exchange, routingKey, args, connection)
+      return writer.method(id, 'queue.unbind-ok', {})
+    }
+    case 'queue.purge': {
+      const messageCount = engine.purge(queueName(on, method.args.queue), connection)
+      if (!method.args.noWait) writer.method(id, 'queue.purge-ok', { messageCount })
+      return
+    }
+    case 'queue.delete': {
+      const messageCount = engine.deleteQueue(queueName(on, method.args.queue), connection, method.args)
+      if (!method.args.noWait) writer.method(id, 'queue.delete-ok', { messageCount })
+      return
+    }
+    case 'exchange.bind':
+    case 'exchange.unbind':
+    case 'tx.select':
+    case 'tx.commit':
+    case 'tx.rollback':
+      throw notImplemented(method.name)
+    default:
+      throw new ProtocolError(`COMMAND_INVALID - ${method.name} is not expected from a client`, 503)
+  }
+}
+
+function consume(on: ServerChannel, args: MethodArgs<'basic.consume'>): void {
+  const { noAck, exclusive, noWait } = args
+  const queue = queueName(on, args.queue)
+  const consumerTag = on.channel.consume({ queue, tag: args.consumerTag, noAck, exclusive, arguments: args.arguments })
+  if (!noWait) on.connection.writer.method(on.id, 'basic.consume-ok', { consumerTag })
+}
+
+function get(on: ServerChannel, args: MethodArgs<'basic.get'>): void {
+  const { writer } = on.connection
+  const found = on.channel.get(queueName(on, args.queue), args.noAck)
+  if (!found) return writer.method(on.id, 'basic.get-empty', {})
+  const { tag, message, entry, remaining } = found
+  const { exchange, routingKey, properties, body } = message
+  const reply = { deliveryTag: tag, redelivered: entry.redelivered, exchange, routingKey, messageCount: remaining }
+  writer.content(on.id, 'basic.get-ok', reply, properties, body)
+}
+
+function declareExchange({ connection, id }: ServerChannel, args: MethodArgs<'exchange.declare'>): void {
+  const { exchange: name, type, durable, autoDelete, internal } = args
+  if (args.passive) connection.engine.checkExchange(name)
+  else connection.engine.declareExchange({ name, type, durable, autoDelete, internal, arguments: args.arguments })
+  if (!args.noWait) connection.writer.method(id, 'exchange.declare-ok', {})
+}
+
+function declareQueue(on: ServerChannel, args: MethodArgs<'queue.declare'>): void {
+  const { connection, id } = on
+  const { durable, exclusive, autoDelete } = args
+  const name = args.passive ? queueName(on, args.queue) : args.queue
+  const queue = args.passive
+    ? connection.engine.checkQueue(name, connection)
+    : connection.engine.declareQueue({ name, durable, exclusive, autoDelete, arguments: args.arguments }, connection)
+  on.lastQueue = queue.name
+  const reply = { queue: queue.name, messageCount: queue.ready, consumerCount: queue.consumers.size }
+  if (!args.noWait) connection.writer.method(id, 'queue.declare-ok', reply)
+}
+
+/** An empty name means the queue this channel declared last. */
+function queueName(on: ServerChannel, name: string): string {
+  if (name !== '') return name
+  if (on.lastQueue === '') throw notFoundPrevious()
+  return on.lastQueue
+}
+
+const notImplemented = (what: string): ProtocolError => new ProtocolError(`NOT_IMPLEMENTED - ${what}`, 540)

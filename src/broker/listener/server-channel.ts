@@ -1,0 +1,165 @@
+import {
+  type Content,
+  ContentAssembler,
+  decodeMethod,
+  FRAME,
+  type Method,
+  type MethodArgs,
+  METHODS,
+  type MethodName,
+} from '../../amqp/index.ts'
+import { ProtocolError, TopologyError } from '../../core/errors.ts'
+import type { Channel, GiveBack, Message, Outcome } from '../engine/index.ts'
+import { Confirms } from './confirms.ts'
+import type { Connection } from './connection.ts'
+import { checkProperties, compact } from './content.ts'
+import { handleMethod } from './methods.ts'
+import { short } from './reply-text.ts'
+
+/** Largest body, as in RabbitMQ 4. Bytes. */
+const BODY_MAX = 16 * 1024 * 1024
+const CONTENT_TOO_LARGE = 311
+
+/** One channel of a client: puts contents together, and answers an error by closing just itself. */
+export class ServerChannel {
+  readonly connection: Connection
+  readonly id: number
+  readonly channel: Channel
+  readonly confirms: Confirms
+  /** Stands for an empty queue name (AMQP 0-9-1 §1.7.2.1). */
+  lastQueue = ''
+  readonly #assembler = new ContentAssembler(BODY_MAX)
+  #publish: MethodArgs<'basic.publish'> | undefined
+  #closing = false
+  #ended = false
+
+  constructor(connection: Connection, id: number) {
+    this.connection = connection
+    this.id = id
+    const { writer, flow, engine } = connection
+    this.confirms = new Confirms(writer, id)
+    this.channel = engine.channel(connection, {
+      writable: () => flow.writable,
+      delivered: (consumerTag, deliveryTag, message, { redelivered }) => {
+        const { exchange, routingKey, properties, body } = message
+        this.#guard(() =>
+          writer.content(id, 'basic.deliver', { consumerTag, deliveryTag, redelivered, exchange, routingKey }, properties, body),
+        )
+        connection.dirty()
+      },
+      cancelled: (consumerTag) => writer.method(id, 'basic.cancel', { consumerTag, noWait: true }),
+      returned: (message) => this.#return(message),
+      settled: (publishId, outcome, reason) => this.#settled(publishId, outcome, reason),
+    })
+  }
+
+  frame(type: number, buffer: Buffer, start: number, end: number): void {
+    if (type === FRAME.method) {
+      const method = decodeMethod(buffer, start, end, this.connection.cache)
+      if (this.#closing) return this.#whileClosing(method)
+      if (this.#assembler.pending) throw new ProtocolError(`UNEXPECTED_FRAME - expected content, got ${method.name}`, 505)
+      return this.#run(method.name, () => this.#method(method))
+    }
+    if (this.#closing) return
+    this.#run('basic.publish', () => {
+      const content = this.#assembler.frame(type, buffer, start, end)
+      if (content) this.#published(content)
+    })
+  }
+
+  /** Writes the confirms of the engine's turn. */
+  confirm(): void {
+    this.confirms.flush()
+  }
+
+  resume(): void {
+    if (!this.#ended) this.channel.resume()
+  }
+
+  end(how: GiveBack): void {
+    this.#ended = true
+    this.channel.close(how)
+  }
+
+  #method(method: Method): void {
+    switch (method.name) {
+      case 'basic.publish':
+        this.#publish = method.args
+        return this.#assembler.begin()
+      case 'channel.close':
+        // What came before is committed, and confirmed, before the goodbye.
+        this.connection.engine.flush()
+        this.confirm()
+        this.end('untouched')
+        this.connection.forget(this.id)
+        return this.connection.writer.method(this.id, 'channel.close-ok', {})
+      default:
+        return handleMethod(this, method)
+    }
+  }
+
+  #published(content: Content): void {
+    const args = this.#publish
+    if (!args) return
+    if (args.immediate) throw new ProtocolError('NOT_IMPLEMENTED - immediate=true', 540)
+    const message = compact(args, content)
+    checkProperties(message, this.connection.user)
+    this.channel.publish(message, args.mandatory, this.confirms.next())
+  }
+
+  #return({ exchange, routingKey, properties, body }: Message): void {
+    const args = { replyCode: 312, replyText: 'NO_ROUTE', exchange, routingKey }
+    this.#guard(() => this.connection.writer.content(this.id, 'basic.return', args, properties, body))
+  }
+
+  #settled(publishId: number, outcome: Outcome, reason: string): void {
+    if (publishId > 0) {
+      this.confirms.settled(publishId, outcome === 'routed' || outcome === 'unrouted')
+      this.connection.dirty()
+    } else if (outcome === 'failed' && !this.#closing) {
+      // Without confirms this is the only way to say that a message was lost.
+      this.#close(506, `RESOURCE_ERROR - ${reason}`, 'basic.publish')
+    }
+  }
+
+  /** The channel ends for what it did wrong; errors of the whole connection pass on. */
+  #run(name: MethodName, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      if (error instanceof TopologyError) {
+        // Publishes before the wrong one still get their confirms.
+        this.connection.engine.flush()
+        this.#close(error.replyCode, error.message, name)
+      } else if (error instanceof ProtocolError && error.replyCode === CONTENT_TOO_LARGE) {
+        this.#close(406, `PRECONDITION_FAILED - ${error.message}`, name)
+      } else if (error instanceof ProtocolError) this.connection.close(error.replyCode, error.message, name)
+      else throw error
+    }
+  }
+
+  /** What cannot be written (properties larger than this client's frames) ends the connection instead of the engine. */
+  #guard(write: () => void): void {
+    try {
+      write()
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      queueMicrotask(() => this.connection.close(501, `FRAME_ERROR - ${why}`))
+    }
+  }
+
+  #close(replyCode: number, replyText: string, method: MethodName): void {
+    if (this.#closing) return
+    this.#closing = true
+    this.confirm()
+    this.end('untouched')
+    const [classId, methodId] = METHODS[method].id
+    this.connection.writer.method(this.id, 'channel.close', { replyCode, replyText: short(replyText), classId, methodId })
+  }
+
+  /** Everything that was under way is dropped until the client has seen the close (§1.5.2.5). */
+  #whileClosing(method: Method): void {
+    if (method.name === 'channel.close') this.connection.writer.method(this.id, 'channel.close-ok', {})
+    else if (method.name === 'channel.close-ok') this.connection.forget(this.id)
+  }
+}

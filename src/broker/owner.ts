@@ -1,0 +1,122 @@
+import { statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { systemClock } from '../core/clock.ts'
+import { announce, makeSocketPath, removeFormer, withdraw } from './announcement.ts'
+import { Engine, type EngineEvent, type QueueStats } from './engine/index.ts'
+import { isLoopback } from './listener/handshake.ts'
+import { Listener, type ListenerEvent } from './listener/listener.ts'
+import { keptPassword } from './password.ts'
+import { openStore } from './store/sqlite-store.ts'
+
+/** Below this much free space publishes are refused, so that what is settled can still be written. Bytes. */
+const MIN_FREE = 64 * 1024 * 1024
+const CHECK_DISK_MS = 500
+const IDLE_MS = 3_000
+/** The first client of a broker that ends when idle may take longer. Milliseconds. */
+const FIRST_CLIENT_MS = 15_000
+
+export type OwnerEvent = EngineEvent | ListenerEvent | { readonly type: 'disk-low'; readonly reason: string } | { readonly type: 'disk-ok' }
+
+export interface OwnerOptions {
+  readonly data: string
+  readonly listen: { readonly host: string; readonly port: number } | undefined
+  readonly minFreeBytes: number | undefined
+  readonly onEvent: (event: OwnerEvent) => void
+  /** Nobody is connected, for some seconds now. */
+  readonly onIdle: () => void
+}
+
+export interface Owner {
+  readonly socket: string
+  /** `host:port` on TCP. */
+  readonly listening: string | undefined
+  stats(): BrokerStats
+  stop(): Promise<void>
+}
+
+export interface BrokerStats {
+  readonly clients: number
+  readonly queues: readonly QueueStats[]
+}
+
+/** Opens the store, serves it and announces where. Only for the holder of the folder's lock. */
+export async function startOwner(options: OwnerOptions): Promise<Owner> {
+  const { data, listen, onEvent, onIdle, minFreeBytes = MIN_FREE } = options
+  const store = openStore(join(data, 'broker.db'))
+  const engine = new Engine({
+    clock: systemClock,
+    store,
+    defer: (callback) =>
+      void setImmediate(() => {
+        callback()
+        listener.flush()
+      }),
+    onEvent,
+  })
+  const idle = idleTimer(onIdle)
+  const password = listen && !isLoopback(listen.host) && listen.host !== 'localhost' ? keptPassword(data) : undefined
+  const listener: Listener = new Listener({
+    engine,
+    password,
+    onEvent: (event) => {
+      idle(listener.clients)
+      onEvent(event)
+    },
+  })
+  removeFormer(data)
+  const socket = makeSocketPath()
+  let listening: string | undefined
+  try {
+    await listener.listen({ path: socket })
+    if (listen) listening = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${await listener.listen(listen)}`
+    announce(data, { socket, pid: process.pid, ...(listening === undefined ? {} : { listen: listening }) })
+  } catch (error) {
+    await listener.close(320, 'CONNECTION_FORCED - the broker could not start')
+    withdraw(data, socket)
+    store.close(false)
+    throw error
+  }
+  const watch = watchDisk(data, minFreeBytes, (reason) => {
+    engine.setAlarm(reason)
+    listener.tellBlocked(reason)
+    onEvent(reason === undefined ? { type: 'disk-ok' } : { type: 'disk-low', reason })
+  })
+
+  return {
+    socket,
+    listening,
+    stats: () => ({ clients: listener.clients, queues: engine.stats() }),
+    async stop() {
+      clearInterval(watch)
+      idle(1)
+      withdraw(data, socket)
+      engine.flush()
+      listener.flush()
+      await listener.close(320, 'CONNECTION_FORCED - the broker stops')
+      engine.close()
+      store.close(true)
+    },
+  }
+}
+
+function watchDisk(data: string, minFree: number, onChange: (reason: string | undefined) => void): NodeJS.Timeout {
+  let low = false
+  const check = (): void => {
+    const { bavail, bsize } = statfsSync(data)
+    const free = bavail * bsize
+    if (free < minFree === low) return
+    low = !low
+    onChange(low ? `DISK_LOW: ${free} bytes free, ${minFree} needed` : undefined)
+  }
+  check()
+  return setInterval(check, CHECK_DISK_MS).unref()
+}
+
+/** Returns what must be told the number of clients at each change. */
+function idleTimer(onIdle: () => void): (clients: number) => void {
+  let timer: NodeJS.Timeout | undefined = setTimeout(onIdle, FIRST_CLIENT_MS).unref()
+  return (clients) => {
+    clearTimeout(timer)
+    timer = clients === 0 ? setTimeout(onIdle, IDLE_MS).unref() : undefined
+  }
+}

@@ -1,0 +1,18 @@
+/** Runs one broker: `node broker-process.ts '{"data":…}'`. Prints one JSON line per event; stops on TERM. */
+import { startBroker, StoreRefusedError, type BrokerOptions } from '../../src/broker/index.ts'
+
+const options = JSON.parse(process.argv[2] ?? '{}') as BrokerOptions
+const say = (event: unknown): void => {
+  process.stdout.write(`${JSON.stringify(event, (_, value: unknown) => (value instanceof Error ? value.message : value))}\n`)
+}
+try {
+  const broker = await startBroker({ ...options, onEvent: say })
+  // A standby has nothing else that keeps its process alive.
+  const alive = setInterval(() => {}, 60_000)
+  process.on('SIGTERM', () => void broker.stop())
+  await broker.closed
+  clearInterval(alive)
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = error instanceof StoreRefusedError ? 78 : 70
+}
