@@ -138,3 +138,9 @@ export function endOf(child: Child, exit: { code: number | null; signal: string 
   if (exit.signal !== null) return `was killed by ${exit.signal}`
   return exit.code === 0 ? 'ended by itself' : `ended with code ${exit.code}`
 }
+
+/** Its first line, for where the child has written the rest to its own log already. */
+export function headOf(how: string): string {
+  const [line = ''] = how.split('\n')
+  return line.replace(/:$/, '')
+}

@@ -23,13 +23,11 @@ export function createLog(options: { pretty?: boolean } = {}): MasterLog {
   // Whoever read us may be gone; that is no reason to stop serving.
   file.on('error', () => {})
   process.stdout.on('error', () => {})
-  const logger = pino(
-    { level: 'info', base: { pid: process.pid } },
-    pretty ? { write: (line: string) => show('master', line.trimEnd()) } : file,
-  )
+  const logger = pino({ level: 'info', base: null }, pretty ? { write: (line: string) => show('master', line.trimEnd()) } : file)
   return {
     write(level, message, fields = {}) {
-      logger[level](redactDeep({ unit: 'master', ...fields }), redactText(message))
+      // What is about a child carries its label and pid, as its own lines do.
+      logger[level](redactDeep({ pid: process.pid, unit: 'master', ...fields }), redactText(message))
     },
     setLevel(level) {
       logger.level = level

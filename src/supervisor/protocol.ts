@@ -27,7 +27,7 @@ export type ToChild =
 export type FromChild =
   /** Answer to `load`. */
   | { readonly type: 'loaded'; readonly config: ResolvedConfig }
-  /** It cannot work, and why; the child exits right after. `config`: the config file is at fault (exit code 78). */
+  /** It cannot work, and why, which it has written to its own log too; the child exits right after. `config`: the config file is at fault (exit code 78). */
   | { readonly type: 'failed'; readonly message: string; readonly config: boolean }
   /** Web: accepting. Consumers: loaded and connected. Hook host: `onStarting` returned. Broker: accepting, or standing by. */
   | { readonly type: 'ready' }

@@ -3,7 +3,7 @@
  * readiness, and only then touch what is old, one place after the other. Until that point it can be refused as a whole.
  */
 import type { ResolvedConfig } from '../config/types.ts'
-import { becomeHost, killChild, LOADER_STOP_MS, retire, spawnChild, spawnLoader, stopChild } from './children.ts'
+import { becomeHost, headOf, killChild, LOADER_STOP_MS, retire, spawnChild, spawnLoader, stopChild } from './children.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { addSlots, labelsOf, promote } from './slots.ts'
 import { type Child, log, now, type Reload, type State } from './state.ts'
@@ -64,7 +64,7 @@ export function advanceReload(state: State, reload: Reload): void {
 export function successorLost(state: State, reload: Reload, child: Child, how: string): void {
   const verdict = afterCrash(reload.crashes, child.unit.restart, now(state), state.options.random())
   reload.crashes = verdict.crashes
-  log(state, 'warn', `${child.label} (new) ${how}`, { unit: child.label, pid: child.pid, reason: how })
+  log(state, 'warn', `${child.label} (new) ${headOf(how)}`, { unit: child.label, pid: child.pid, reason: how })
   if (!verdict.giveUp) {
     reload.retryAt = now(state) + verdict.delayMs
     return

@@ -1,6 +1,6 @@
 /** The places of the process tree: filling them, and what a crash does to them. */
 import { EXIT } from './exit-codes.ts'
-import { activate, isUp, spawnChild } from './children.ts'
+import { activate, headOf, isUp, spawnChild } from './children.ts'
 import { afterCrash } from './restart-policy.ts'
 import { type Child, createSlot, log, now, type Slot, type State } from './state.ts'
 import { beginStop } from './stop.ts'
@@ -48,7 +48,7 @@ export function crashed(state: State, slot: Slot, child: Child, how: string): vo
   if (!verdict.giveUp) {
     slot.restarts++
     slot.retryAt = now(state) + verdict.delayMs
-    log(state, 'warn', `${slot.label} ${how}; it starts again in ${Math.round(verdict.delayMs)} ms`, fields)
+    log(state, 'warn', `${slot.label} ${headOf(how)}; it starts again in ${Math.round(verdict.delayMs)} ms`, fields)
     return
   }
   slot.failed = how

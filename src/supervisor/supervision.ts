@@ -3,7 +3,18 @@
  * driven by the state it sees rather than by the order of events, so that any interleaving ends in the same place.
  */
 import type { ResolvedConfig } from '../config/types.ts'
-import { activate, becomeHost, endOf, isConnecting, LOADER_STOP_MS, retire, spawnLoader, startChild, stopChild } from './children.ts'
+import {
+  activate,
+  becomeHost,
+  endOf,
+  headOf,
+  isConnecting,
+  LOADER_STOP_MS,
+  retire,
+  spawnLoader,
+  startChild,
+  stopChild,
+} from './children.ts'
 import { nextDeadline, passDeadlines } from './deadlines.ts'
 import type { Command, Event, MasterSignal } from './events.ts'
 import { EXIT } from './exit-codes.ts'
@@ -183,7 +194,7 @@ function onExit(state: State, child: Child, exit: Exit): void {
     return
   }
   if (state.loader === child) {
-    log(state, 'error', how.replace(/^failed: /, ''), { unit: child.label })
+    log(state, 'error', `Not started: the configuration ${headOf(how)}`, { unit: child.label, reason: how })
     return beginStop(state, 'quick', EXIT.config)
   }
   const slot = [...state.slots.values()].find(({ current, next }) => current === child || next === child)
