@@ -344,11 +344,24 @@ export class Connection {
     for (;;) {
       const session = await this.#publishing.up(Math.max(0, endsAt - this.#options.clock.monotonic()))
       try {
-        return await question(session)
+        return await this.#by(endsAt, question(session))
       } catch (error) {
         const lost = error instanceof ConnectionError && !error.fatal
         if (!lost || this.#options.clock.monotonic() >= endsAt) throw error
       }
+    }
+  }
+
+  async #by<T>(endsAt: number, answer: Promise<T>): Promise<T> {
+    const { clock } = this.#options
+    const late = Promise.withResolvers<never>()
+    const timer = clock.after(Math.max(0, endsAt - clock.monotonic()), () =>
+      late.reject(new ConnectionError('The broker did not answer in time')),
+    )
+    try {
+      return await Promise.race([answer, late.promise])
+    } finally {
+      timer.cancel()
     }
   }
 }

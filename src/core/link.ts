@@ -22,6 +22,9 @@ export interface LinkOptions {
   readonly onBlocked: (reason: string | undefined) => void
 }
 
+/** A broker that accepts us but never answers what we declare is as good as gone. Milliseconds. */
+const BRING_UP_MS = 30_000
+
 interface Waiter {
   readonly resolve: (session: Session) => void
   readonly reject: (error: Error) => void
@@ -120,7 +123,7 @@ export class Link {
 
   /** One session from opening to death. Resolves with the reason; never rejects. */
   async #live(url: URL): Promise<{ error: ConnectionError; wasUp: boolean }> {
-    const { bringUp, connectTimeoutMs, heartbeatMs, name, onBlocked, onUp, transportFor } = this.#options
+    const { bringUp, clock, connectTimeoutMs, heartbeatMs, name, onBlocked, onUp, transportFor } = this.#options
     const { signal } = this.#closing
     const died = Promise.withResolvers<ConnectionError>()
     const onClosing = (): void => died.resolve(new ConnectionError('The connection is closed'))
@@ -134,7 +137,10 @@ export class Link {
       session = await this.#transport.open({ url, name, connectTimeoutMs, heartbeatMs, signal, handlers })
       const death = died.promise.then((error) => Promise.reject(error))
       death.catch(() => undefined)
-      await Promise.race([bringUp(session, this.#transport), death])
+      const slow = clock.after(BRING_UP_MS, () =>
+        died.resolve(new ConnectionError(`The broker did not answer our declarations within ${BRING_UP_MS} ms`)),
+      )
+      await Promise.race([bringUp(session, this.#transport), death]).finally(() => slow.cancel())
       this.#session = session
       wasUp = true
       watchdog = this.#watch(session, died.resolve)
