@@ -38,7 +38,7 @@ for (const { name, available, start, kills } of victims) {
     it('loses nothing confirmed, settles every publish, and every consumer goes on', async () => {
       victim = await start()
       const ledger = new Ledger()
-      const options = { deadlineMs: 120_000, heartbeatMs: 2_000, backoff: { minMs: 50, maxMs: 500 },
+      const options = { deadlineMs: 120_000, heartbeatMs: 2_000, backoff: { minMs: 50, maxMs: 500 } }
       const publisher = connect(victim.url, options)
       const consumers = [connect(victim.url, options), connect(victim.url, options)]
       const work = queue('ledger')
