@@ -35,7 +35,7 @@ describe.each(['RabbitMQ', 'the built-in broker'])('on %s', (where) => {
   describe.runIf(!rabbit || hasRabbit()).each(['kombu', 'pika'] as const)('%s', (library) => {
     let broker: BrokerProcess | undefined
     let url = ''
-    let connection: Connection
+    let connection!: Connection
 
     beforeAll(async () => {
       if (!rabbit) broker = await startBroker()
@@ -43,7 +43,7 @@ describe.each(['RabbitMQ', 'the built-in broker'])('on %s', (where) => {
       connection = connect(url)
     })
     afterAll(async () => {
-      await connection.close()
+      await connection?.close()
       await broker?.[Symbol.asyncDispose]()
     })
 

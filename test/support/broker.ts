@@ -26,13 +26,9 @@ export async function startBroker(): Promise<BrokerProcess> {
   const data = tempDir('data')
   const start = async (): Promise<Running> => {
     const started = omnibus(['broker', '--listen', `127.0.0.1:${port}`, '--data', data], { label: 'broker' })
-    await waitFor(
-      async () => {
-        if (!started.processes().includes(started.pid)) throw new Error(`the broker ended:\n${started.lines.join('\n')}`)
-        return answersAmqp(port)
-      },
-      { what: `the broker to answer on port ${port}` },
-    )
+    const ended = (): boolean => !started.processes().includes(started.pid)
+    await waitFor(async () => ended() || (await answersAmqp(port)), { what: `the broker to answer on port ${port}` })
+    if (ended()) throw new Error(`the broker ended:\n${started.lines.join('\n')}`)
     return started
   }
   let current = await start()
