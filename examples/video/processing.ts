@@ -118,7 +118,7 @@ async function readFinished(storage: Storage, id: string): Promise<Ready | undef
 
 function finalReason(error: unknown): string | undefined {
   if (error instanceof Unusable || error instanceof TooMuchWork) return error.message
-  if (error instanceof FfmpegError && !error.full && !error.killed) return `This is no video that can be read. ${explain(error)}`
+  if (error instanceof FfmpegError && !error.full && !error.killed) return `This is no video that can be read: ${error.lastLine}.`
   return undefined
 }
 

@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url'
 export interface Settings {
   /** STORAGE_URL: `file:///folder` or `s3://bucket?endpoint=…&region=…`. @default `.omnibus/storage` beside this file */
   readonly storageUrl: string
-  /** MAX_UPLOAD_BYTES @default 3 GiB */
+  /** MAX_UPLOAD_BYTES @default 2 GB */
   readonly maxUploadBytes: number
   /** VIDEO_TEMP: where the work of one video lies while it lasts. @default a folder in the system's temporary one */
   readonly tempFolder: string
-  /** MAX_TEMP_BYTES: what one video may use there. @default 8 GiB */
+  /** MAX_TEMP_BYTES: what one video may use there. @default 8 GB */
   readonly maxTempBytes: number
 }
 
@@ -26,9 +26,9 @@ export function readSettings(environment: NodeJS.ProcessEnv = process.env): Sett
   }
   const settings: Settings = {
     storageUrl: environment['STORAGE_URL'] || new URL('./.omnibus/storage/', import.meta.url).href,
-    maxUploadBytes: bytes('MAX_UPLOAD_BYTES', 3 * 2 ** 30),
+    maxUploadBytes: bytes('MAX_UPLOAD_BYTES', 2e9),
     tempFolder: environment['VIDEO_TEMP'] || join(tmpdir(), 'omnibus-video'),
-    maxTempBytes: bytes('MAX_TEMP_BYTES', 8 * 2 ** 30),
+    maxTempBytes: bytes('MAX_TEMP_BYTES', 8e9),
   }
   problems.push(...urlProblems(settings.storageUrl))
   if (problems.length > 0) throw new Error(`The environment cannot be used:\n${problems.map((line) => `  ${line}`).join('\n')}`)

@@ -1,15 +1,15 @@
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
 import { FfmpegError, findTools, probe, run, type Tools } from '../../examples/video/ffmpeg.ts'
 import { makeContactSheet, makePoster, makeVideo, measure } from '../../examples/video/transcode.ts'
+import { tempDir } from '../support/run-folder.ts'
 import { type ClipOptions, makeClip, makeLongClip, makeText } from './clips.ts'
 
-const folder = await mkdtemp(join(tmpdir(), 'ffmpeg-test-'))
+const folder = tempDir('video')
 const { signal } = new AbortController()
 const system = await findTools()
 const fromNpm: Tools = { ffmpeg: (createRequire(import.meta.url)('@ffmpeg-installer/ffmpeg') as { path: string }).path, ffprobe: undefined }

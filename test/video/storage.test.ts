@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
@@ -11,8 +10,9 @@ import { type FauxqsServer, startFauxqs } from 'fauxqs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ownMark } from '../../examples/video/leftovers.ts'
 import { openStorage, type Storage } from '../../examples/video/storage.ts'
+import { tempDir } from '../support/run-folder.ts'
 
-const folder = await mkdtemp(join(tmpdir(), 'storage-test-'))
+const folder = tempDir('video')
 let s3: FauxqsServer
 
 beforeAll(async () => {
@@ -104,7 +104,7 @@ describe.each([
 })
 
 test('a folder is cleared of what dead processes left, and of nothing else', async () => {
-  const root = await mkdtemp(join(tmpdir(), 'storage-test-'))
+  const root = tempDir('video')
   const partial = join(root, '.partial')
   await mkdir(partial)
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])

@@ -67,7 +67,9 @@ export async function createWeb(options: WebOptions): Promise<FastifyInstance> {
     const declared = Number(request.headers['content-length'] ?? 0)
     if (declared > settings.maxUploadBytes + MULTIPART_BYTES) throw tooLarge(settings.maxUploadBytes)
     if (!request.isMultipart()) throw new Problem(400, 'no_file', 'Send the video as multipart/form-data, in the field "file".')
-    const file = await request.file()
+    const file = await request.file().catch((cause: Error) => {
+      throw new Problem(400, 'malformed', `The multipart body cannot be read: ${cause.message}.`, { cause })
+    })
     if (!file) throw new Problem(400, 'no_file', 'There is no file in the field "file".')
     try {
       if (file.fieldname !== 'file')

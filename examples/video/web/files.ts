@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Readable } from 'node:stream'
 import type { Storage } from '../storage.ts'
 import { notFound } from './problem.ts'
 
@@ -29,7 +30,9 @@ export async function sendFile(
   if (name === 'original') void reply.header('content-disposition', `attachment; filename="${id}"`)
   if (request.headers['if-none-match'] === etag) return reply.code(304).send()
 
-  const range = readRange(request.headers.range, bytes, isCurrent(request.headers['if-range'], etag, modified))
+  // Ranges are for GET alone (RFC 9110 §14.2).
+  const isHead = request.method === 'HEAD'
+  const range = isHead ? undefined : readRange(request.headers.range, bytes, isCurrent(request.headers['if-range'], etag, modified))
   if (range === 'unsatisfiable') {
     void reply.code(416).header('content-range', `bytes */${bytes}`)
     return reply.send({ error: 'range_not_satisfiable', message: `The file has ${bytes} bytes.` })
@@ -37,8 +40,8 @@ export async function sendFile(
   void reply.type(contentType ?? '')
   if (range) void reply.code(206).header('content-range', `bytes ${range.start}-${range.end}/${bytes}`)
   void reply.header('content-length', range ? range.end - range.start + 1 : bytes)
-  if (request.method === 'HEAD') return reply.send()
-  return reply.send(await storage.open(key, range))
+  // Fastify keeps the length of a stream and drops what is in it; without one it would say 0.
+  return reply.send(isHead ? Readable.from([]) : await storage.open(key, range))
 }
 
 /** Undefined for the whole file: no range, one in a form that may be ignored, or one of an older version of the file. */

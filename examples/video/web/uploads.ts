@@ -33,7 +33,7 @@ export function createUploads(options: UploadsOptions): Uploads {
       const path = pathOf(id)
       let bytes = 0
       const counted = async function* (): AsyncGenerator<Uint8Array> {
-        for await (const chunk of body) {
+        for await (const chunk of readable(body)) {
           bytes += chunk.byteLength
           if (bytes > maxUploadBytes) throw tooLarge(maxUploadBytes)
           yield chunk
@@ -58,6 +58,18 @@ export function createUploads(options: UploadsOptions): Uploads {
       for (const record of left) await announce(announcementOf(record))
       return left.map(({ id }) => id)
     },
+  }
+}
+
+/** Tells a body that breaks off from a storage that fails. */
+async function* readable(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]()
+  for (;;) {
+    const next = await chunks.next().catch((cause: unknown) => {
+      throw new Problem(400, 'broken_upload', 'The upload broke off. Nothing was kept.', { cause })
+    })
+    if (next.done) return
+    yield next.value
   }
 }
 
