@@ -13,8 +13,8 @@ export interface Channel {
 
 /** Throws where the process was not started with an IPC channel. */
 export function openChannel(): Channel {
-  const { send, channel } = process
-  if (send === undefined || channel === undefined || channel === null) {
+  const { channel } = process
+  if (channel === undefined || channel === null) {
     throw new Error('worker/main is started by the omnibus master over an IPC channel, not by hand')
   }
   process.on('disconnect', killOwnGroup)
@@ -22,7 +22,7 @@ export function openChannel(): Channel {
     send: (message) =>
       new Promise((resolve) => {
         if (!process.connected) return resolve()
-        send.call(process, message, () => resolve())
+        process.send?.(message, () => resolve())
       }),
     onMessage(listener) {
       process.on('message', (message: ToChild) => listener(message))

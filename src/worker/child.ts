@@ -1,6 +1,6 @@
 /** The life of a child: load, start, beat, stop, and every way it can fail. */
 import { flushCompileCache } from 'node:module'
-import { ConfigError, messageOf } from '../core/errors.ts'
+import { messageOf, OmnibusError } from '../core/errors.ts'
 import type { FromChild, ToChild, UnitStatus } from '../supervisor/protocol.ts'
 import type { Channel } from './channel.ts'
 import { deadlineIn, within } from './deadline.ts'
@@ -35,7 +35,7 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
   const fail = (error: unknown): void => {
     if (ending) return log.write('error', messageOf(error), { error })
     ending = true
-    const config = error instanceof ConfigError
+    const config = isConfigFault(error)
     log.write('error', messageOf(error), { error })
     void exit(config ? exitCodes.config : exitCodes.internal, { type: 'failed', message: messageOf(error), config })
   }
@@ -103,10 +103,14 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
 
   channel.onMessage((message) => {
     void (async () => handle(message))().catch((error: unknown) => {
-      if (ending && !(error instanceof ConfigError)) return log.write('error', messageOf(error), { error })
       fail(error)
     })
   })
   setInterval(() => void channel.send({ type: 'beat', status: status() }), BEAT_MS).unref()
   void channel.send({ type: 'beat', status: {} })
+}
+
+/** The config file, or a store it names, cannot be used: starting again cannot help. By code, since the broker is not loaded here. */
+function isConfigFault(error: unknown): boolean {
+  return error instanceof OmnibusError && ['ERR_OMNIBUS_CONFIG', 'ERR_OMNIBUS_STORE'].includes(error.code)
 }

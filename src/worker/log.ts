@@ -1,5 +1,6 @@
-/** What a host writes: one JSON line per event on stdout, in pino's shape, so that the master can pass it on as it is. */
+/** What a host writes: one JSON line per event on stdout, in pino's shape, so that the master can pass it on as it is. No secret passes. */
 import { inspect } from 'node:util'
+import { redactDeep } from '../core/redact.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -25,9 +26,8 @@ export function createLog(unit: string, output: NodeJS.WritableStream = process.
       if (SEVERITY[level] < SEVERITY[lowest]) return
       const { error, ...rest } = details
       const shown = error === undefined ? {} : { err: describe(error) }
-      output.write(
-        `${JSON.stringify({ level: SEVERITY[level], time: Date.now(), pid: process.pid, unit, ...rest, ...shown, msg: message })}\n`,
-      )
+      const record = { level: SEVERITY[level], time: Date.now(), pid: process.pid, unit, ...rest, ...shown, msg: message }
+      output.write(`${JSON.stringify(redactDeep(record))}\n`)
     },
     setLevel(level) {
       lowest = level

@@ -13,11 +13,9 @@ export interface Resources {
 
 /** A resource that can be told to connect before it is used, as a bus can. */
 interface Lazy extends HostedResource {
-  ready(options: { readonly deadlineMs: number }): Promise<void>
+  /** Rejects with `ConnectionError` at a deadline of its own. */
+  ready(): Promise<void>
 }
-
-// One round of waiting for a connection that goes on trying by itself.
-const CONNECT_ROUND_MS = 10_000
 
 /** Sets the host symbol of this thread. Call before any user code loads. */
 export function hostResources(log: Log): Resources {
@@ -45,12 +43,13 @@ export function hostResources(log: Log): Resources {
 }
 
 /**
- * Resolves once connected, however long an unreachable broker takes. Rejects with what trying again cannot help.
+ * What `attempt` resolves with, tried again for as long as an unreachable broker is its only trouble: the connection
+ * itself goes on trying, and a rejection only says that one deadline is over.
  */
-export async function waitUntilReady(resource: Lazy): Promise<void> {
+export async function untilConnected<T>(attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return await resource.ready({ deadlineMs: CONNECT_ROUND_MS })
+      return await attempt()
     } catch (error) {
       if (!(error instanceof ConnectionError) || error.fatal) throw error
     }
@@ -59,7 +58,7 @@ export async function waitUntilReady(resource: Lazy): Promise<void> {
 
 async function connect(resource: Lazy, log: Log): Promise<void> {
   try {
-    await waitUntilReady(resource)
+    await untilConnected(() => resource.ready())
   } catch (error) {
     // Whoever uses it is told by its own call; the entry decides what follows.
     if (!(error instanceof ClosedError)) log.write('error', `a bus cannot be used: ${messageOf(error)}`, { error })

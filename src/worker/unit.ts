@@ -15,13 +15,13 @@ export interface UnitContext {
   /** Aborts when the unit is asked to stop before it has started. */
   readonly signal: AbortSignal
   /** Ends the child: it logs, tells the master, and exits. For what goes wrong after the start. */
-  fail(error: unknown): void
+  readonly fail: (error: unknown) => void
   /** What beats tell before the unit is there, for a start that takes long. */
-  report(status: () => UnitStatus): void
+  readonly report: (status: () => UnitStatus) => void
 }
 
 export interface Unit {
-  status(): UnitStatus
+  readonly status: () => UnitStatus
   /** Consumers only. */
   activate?(): Promise<void>
   /** Resolves by the deadline with what had to be cut off, for the log; empty when all was finished. */

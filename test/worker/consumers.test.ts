@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { pathToFileURL } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test as base } from 'vitest'
 import { connect, createBus, type Bus } from '../../src/index.ts'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
-import { consumersConfig, fixture, startChild, type Child } from './child.ts'
+import { configWith, consumersConfig, fixture, startChild, type Child } from './child.ts'
 import { contractOf, type Contract, type Job } from './fixtures/consumers/contract.ts'
 
 const work = fixture('consumers/work.ts')
@@ -14,22 +15,34 @@ const handledIds = (child: Child): string[] => [...child.output().matchAll(/^han
 const handlingThreads = (child: Child): Set<string> =>
   new Set([...child.output().matchAll(/^handled .* (thread \d+)/gm)].map(([, thread]) => thread ?? ''))
 
-describe.runIf(hasRabbit())('consumers on a real broker', () => {
+// Both brokers keep the same promises at a stop; threads are the host's own business.
+describe.each([
+  ['the built-in broker', true, builtinBroker],
+  ['RabbitMQ', hasRabbit(), async () => ({ url: await sharedRabbit(), async [Symbol.asyncDispose]() {} })],
+])('consumers on %s', (name, available, open) => {
+  const test = base.runIf(available)
+  const threads = base.runIf(name === 'the built-in broker')
+  let broker: Broker
   let url: string
   let bus: Bus
 
   beforeAll(async () => {
-    url = await sharedRabbit()
+    if (!available) return
+    broker = await open()
+    url = broker.url
     bus = createBus({ url })
   })
-  afterAll(() => bus.close())
+  afterAll(async () => {
+    await bus?.close()
+    await broker?.[Symbol.asyncDispose]()
+  })
 
   interface Scene {
     readonly contract: Contract
-    start(settings?: Parameters<typeof consumersConfig>[1]): Child
-    publish(job: Job): Promise<void>
+    readonly start: (settings?: Parameters<typeof consumersConfig>[1]) => Child
+    readonly publish: (job: Job) => Promise<void>
     /** Messages that are ready in the queue. */
-    waiting(): Promise<number>
+    readonly waiting: () => Promise<number>
   }
 
   /** A queue of the test's own, there before its consumer is. */
@@ -91,7 +104,7 @@ describe.runIf(hasRabbit())('consumers on a real broker', () => {
     await waitFor(async () => (await waiting()) === 1, { what: 'the message to be back' })
   })
 
-  test('threads: each instance works, and the host tells of all', async () => {
+  threads('threads: each instance works, and the host tells of all', async () => {
     const { start, publish } = await scene()
     await using child = start({ kind: 'thread', instances: 3 })
     await child.message('ready')
@@ -105,22 +118,25 @@ describe.runIf(hasRabbit())('consumers on a real broker', () => {
     expect(handlingThreads(child).size).toBe(3)
   })
 
-  test.each(['throw-later', 'exit', 'block'] as const)('a thread that ends by "%s" is replaced, and its message handled', async (how) => {
-    const { start, publish } = await scene()
-    await using child = start({ kind: 'thread', instances: 1, heartbeatTimeoutMs: 1_500 })
-    await child.message('ready')
-    child.send({ type: 'activate' })
-    await publish({ id: 'bad', do: how, once: newFile() })
-    await waitFor(() => handledIds(child).includes('bad'), { what: `the replacement to handle it\n${child.output()}` })
-    await publish({ id: 'next' })
-    await waitFor(() => handledIds(child).includes('next'), { what: 'the next message' })
-    expect(child.output().match(/^loaded in thread/gm)).toHaveLength(2)
-    const told = { 'throw-later': /crashed on purpose.*work\.ts:\d+/, exit: /exit code 3/, block: /silent for 1500 ms/ }[how]
-    expect(child.output()).toMatch(told)
-    expect(await child.stop()).toEqual({ code: 0, signal: null })
-  })
+  threads.each(['throw-later', 'exit', 'block'] as const)(
+    'a thread that ends by "%s" is replaced, and its message handled',
+    async (how) => {
+      const { start, publish } = await scene()
+      await using child = start({ kind: 'thread', instances: 1, heartbeatTimeoutMs: 1_500 })
+      await child.message('ready')
+      child.send({ type: 'activate' })
+      await publish({ id: 'bad', do: how, once: newFile() })
+      await waitFor(() => handledIds(child).includes('bad'), { what: `the replacement to handle it\n${child.output()}` })
+      await publish({ id: 'next' })
+      await waitFor(() => handledIds(child).includes('next'), { what: 'the next message' })
+      expect(child.output().match(/^loaded in thread/gm)).toHaveLength(2)
+      const told = { 'throw-later': /crashed on purpose.*work\.ts:\d+/, exit: /exit code 3/, block: /silent for 1500 ms/ }[how]
+      expect(child.output()).toMatch(told)
+      expect(await child.stop()).toEqual({ code: 0, signal: null })
+    },
+  )
 
-  test('a thread that ends again and again ends the host', async () => {
+  threads('a thread that ends again and again ends the host', async () => {
     const { start, publish } = await scene()
     await using child = start({ kind: 'thread', instances: 2 })
     await child.message('ready')
@@ -131,11 +147,27 @@ describe.runIf(hasRabbit())('consumers on a real broker', () => {
   })
 })
 
+interface Broker extends AsyncDisposable {
+  readonly url: string
+}
+
+/** As a unit, which is what the supervisor runs. */
+async function builtinBroker(): Promise<Broker> {
+  const data = tempDir('data')
+  const child = startChild('broker')
+  child.send({ type: 'start', unit: 'broker', config: configWith({ bus: { urls: [], builtin: true, data } }) })
+  await child.message('ready')
+  return {
+    url: `${pathToFileURL(data).href.replace(/^file:/, 'omnibus:')}?spawn=false`,
+    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
+  }
+}
+
 function disposable<T extends { close(): Promise<void> }>(value: T): T & AsyncDisposable {
   return Object.assign(value, { [Symbol.asyncDispose]: () => value.close() })
 }
 
-test.each(['process', 'thread'] as const)('an unreachable broker is waited for, which the beats tell (%s)', async (kind) => {
+base.each(['process', 'thread'] as const)('an unreachable broker is waited for, which the beats tell (%s)', async (kind) => {
   await using child = startChild('consumers', { env: { OMNIBUS_BUS_URL: 'amqp://127.0.0.1:1' } })
   child.send({ type: 'start', unit: 'work.1', consumer: 'work', config: consumersConfig(work, { kind }) })
   await waitFor(() => child.status()?.connected === false, { what: 'a beat that tells it is not connected' })
@@ -143,7 +175,7 @@ test.each(['process', 'thread'] as const)('an unreachable broker is waited for, 
   expect(child.messages.some(({ type }) => type === 'ready' || type === 'failed')).toBe(false)
 })
 
-test.each(['process', 'thread'] as const)('an entry without consumers says what it exports (%s)', async (kind) => {
+base.each(['process', 'thread'] as const)('an entry without consumers says what it exports (%s)', async (kind) => {
   await using child = startChild('consumers', { env: { OMNIBUS_BUS_URL: 'memory:' } })
   child.send({ type: 'start', unit: 'work.1', consumer: 'work', config: consumersConfig(fixture('web/nonsense.mjs'), { kind }) })
   expect(await child.message('failed')).toMatchObject({

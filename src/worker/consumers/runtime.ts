@@ -1,13 +1,13 @@
 /** One instance of a consumer: its entry loaded, its bus, its subscriptions. Runs in a process or in a thread alike. */
 import type { BusEvent, RunningConsumer } from '../../bus/bus.ts'
 import { type ConsumerDefinition, isConsumerDefinition } from '../../bus/consume.ts'
-import { messageOf, WorkerError } from '../../core/errors.ts'
+import { ClosedError, messageOf, WorkerError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry, type Exports } from '../entry.ts'
 import type { Log } from '../log.ts'
-import { hostResources, waitUntilReady } from '../resources.ts'
+import { hostResources, untilConnected } from '../resources.ts'
 
 export interface InstanceOptions {
   /** The consumer's name in the config. */
@@ -21,9 +21,9 @@ export interface InstanceOptions {
 }
 
 export interface Instance {
-  status(): UnitStatus
+  readonly status: () => UnitStatus
   /** Subscribes. */
-  activate(): Promise<void>
+  readonly activate: () => Promise<void>
   /** Resolves by the deadline with what had to be cut off. */
   stop(deadline: Deadline): Promise<readonly string[]>
 }
@@ -48,12 +48,20 @@ export async function openInstance({ name, entry, log, signal, report }: Instanc
       inFlight: running.reduce((sum, consumer) => sum + consumer.inFlight, 0),
     })
     report(status)
-    await unlessAborted(signal, waitUntilReady(bus))
+    await unlessAborted(
+      signal,
+      untilConnected(() => bus.ready()),
+    )
     return {
       status,
       async activate() {
-        for (const definition of definitions) running.push(await bus.consume(definition))
-        subscribed = true
+        try {
+          for (const definition of definitions) running.push(await untilConnected(() => bus.consume(definition)))
+          subscribed = true
+        } catch (error) {
+          // Closed by a stop that came first.
+          if (!(error instanceof ClosedError)) throw error
+        }
       },
       async stop(deadline) {
         const budget = deadline.leaving(SHARE_AFTER_HANDLERS)

@@ -17,6 +17,7 @@ export interface Thread {
   /** Loaded and connected. Rejects with `WorkerError` when it ends before. */
   readonly ready: Promise<void>
   readonly ended: Promise<ThreadEnd>
+  /** Subscribes, now or as soon as it is ready. May be called twice. */
   activate(): void
   /** Resolves by the deadline with what had to be cut off; the thread is gone then. */
   stop(deadline: Deadline): Promise<readonly string[]>
@@ -43,6 +44,7 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
   let failure: Error | undefined
   let cut: readonly string[] | undefined
   let silentChecks = 0
+  let activated: Promise<void> | undefined
 
   const say = (message: ToThread): void => worker.postMessage(message)
 
@@ -89,7 +91,13 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
     },
     ready: ready.promise,
     ended: ended.promise,
-    activate: () => say({ type: 'activate' }),
+    activate() {
+      // Once it is ready, and once: what came before would find nothing to activate.
+      activated ??= ready.promise.then(
+        () => say({ type: 'activate' }),
+        () => {},
+      )
+    },
     async stop(deadline) {
       clearInterval(check)
       const deadlineMs = deadline.leaving(0.05).remainingMs()

@@ -52,11 +52,7 @@ export async function startThreads(name: string, settings: ConsumerSettings, con
   /** Replaces the slot's thread whenever it ends, until it has ended too often. */
   function watch(slot: Slot): void {
     const { thread } = slot
-    if (active)
-      void thread.ready.then(
-        () => thread.activate(),
-        () => {},
-      )
+    if (active) thread.activate()
     void thread.ended.then((end) => {
       if (stopping) return
       const delayMs = nextDelay(slot, settings.restart, log, end)

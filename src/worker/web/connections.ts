@@ -30,7 +30,7 @@ export interface Connections {
   /** Requests being handled; of servers that are not HTTP, open connections. */
   readonly inFlight: number
   /** Follows a server; call before it accepts. */
-  watch(server: Server): void
+  readonly watch: (server: Server) => void
   /** Resolves when every connection is done, by the deadline at the latest, with what was cut off then. */
   drain(deadline: Deadline): Promise<readonly string[]>
 }

@@ -18,31 +18,33 @@ export interface InheritedSocket {
  * `opened` is called for every server before it accepts. Call once per process, before user code loads.
  */
 export function answerListen(fd: number, opened: (server: Server) => void): InheritedSocket {
-  const listen = Server.prototype.listen as (this: Server, ...args: unknown[]) => Server
+  const listen = Reflect.get(Server.prototype, 'listen') as (this: Server, ...args: unknown[]) => Server
   const { promise: accepting, resolve, reject } = Promise.withResolvers<Server>()
   // Whoever awaits it hears of it; nobody may be waiting yet.
   accepting.catch(() => {})
   let owner: Server | undefined
   let ownerPort: number | string | undefined
 
-  const answer = function (this: Server, ...args: unknown[]): Server {
+  const answer = (server: Server, args: unknown[]): Server => {
     const wanted = addressOf(args)
     if (owner === undefined) {
-      owner = this
+      owner = server
       ownerPort = wanted
-      opened(this)
-      this.once('error', reject)
-      this.once('listening', () => {
-        this.off('error', reject)
-        resolve(this)
+      opened(server)
+      server.once('error', reject)
+      server.once('listening', () => {
+        server.off('error', reject)
+        resolve(server)
       })
-      return listen.call(this, { fd, backlog: backlogOf(args), signal: optionsOf(args)['signal'] }, callbackOf(args))
+      return listen.call(server, { fd, backlog: backlogOf(args), signal: optionsOf(args)['signal'] }, callbackOf(args))
     }
-    if (this !== owner && isSameAddress(wanted, ownerPort, owner)) return pretend(this, owner, callbackOf(args))
-    if (this !== owner) opened(this)
-    return listen.apply(this, args)
+    if (server !== owner && isSameAddress(wanted, ownerPort, owner)) return pretend(server, owner, callbackOf(args))
+    if (server !== owner) opened(server)
+    return listen.apply(server, args)
   }
-  Server.prototype.listen = answer as typeof Server.prototype.listen
+  Server.prototype.listen = function (this: Server, ...args: unknown[]) {
+    return answer(this, args)
+  } as typeof listen
   return {
     get server() {
       return owner
