@@ -85,7 +85,7 @@ describe.runIf(hasOwnRabbit())('a session that dies', () => {
 
     await rabbit.start()
     const killed = await openSession(rabbit.url)
-    const name = (await killed.session.declareQueue(queue(unique('q'), { type: 'quorum' }))).name
+    const name = (await killed.session.declareQueue(queue(unique('q'), { type: 'classic' }))).name
     await publish(killed.session, [message(name, 'kept', { properties: { persistent: true } })])
     await consume(killed.session, name)
     await rabbit.kill()
@@ -102,5 +102,5 @@ describe.runIf(hasOwnRabbit())('a session that dies', () => {
     expect(Buffer.from(found.body).toString()).toBe('kept')
     expect(found.redelivered).toBe(true)
     await session.close()
-  })
+  }, 120_000)
 })
