@@ -31,7 +31,8 @@ export interface StorageDriver {
 
 /** Opens what STORAGE_URL names; see `Settings.storageUrl`. The S3 client is loaded only when asked for. */
 export async function openStorage(url: string): Promise<Storage> {
-  const { disk, openRange } = await openDriver(new URL(url))
+  const driver = await openDriver(new URL(url))
+  const { disk } = driver
   return {
     async write(key, body, { contentType, signal }) {
       const options = { contentType, ...(signal && { signal }) }
@@ -42,7 +43,7 @@ export async function openStorage(url: string): Promise<Storage> {
       const found = await unlessMissing(disk.getMetaData(key))
       return found && { bytes: found.contentLength, modified: found.lastModified, etag: found.etag }
     },
-    open: (key, range) => (range ? openRange(disk.file(key).key, range) : disk.getStream(key)),
+    open: (key, range) => (range ? driver.openRange(disk.file(key).key, range) : disk.getStream(key)),
     async list(folder) {
       const keys: string[] = []
       let paginationToken: string | undefined

@@ -15,13 +15,13 @@ export async function makeVideo(conversion: Conversion, source: Probe, onProgres
   const { tools, input, folder, signal } = conversion
   const output = join(folder, 'video.mp4')
   const args = [
-    ...['-hide_banner', '-v', 'error', '-nostdin', '-y', ...distrust, '-i', input],
-    ...['-map', '0:V:0', '-map', '0:a:0?', '-sn', '-dn', '-map_metadata', '-1'],
+    ['-hide_banner', '-v', 'error', '-nostdin', '-y', ...distrust, '-i', input],
+    ['-map', '0:V:0', '-map', '0:a:0?', '-sn', '-dn', '-map_metadata', '-1'],
     // The shorter side becomes 480, so that upright videos keep their detail; H.264 in 4:2:0 wants even sides.
-    ...['-vf', "scale='if(gt(iw,ih),-2,max(2,trunc(min(480,iw)/2)*2))':'if(gt(iw,ih),max(2,trunc(min(480,ih)/2)*2),-2)',setsar=1"],
-    ...['-c:v', 'libx264', '-preset', 'veryfast', '-crf', '23', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-b:a', '128k', '-ac', '2'],
-    ...['-movflags', '+faststart', '-progress', 'pipe:1', '-nostats', output],
-  ]
+    ['-vf', "scale='if(gt(iw,ih),-2,max(2,trunc(min(480,iw)/2)*2))':'if(gt(iw,ih),max(2,trunc(min(480,ih)/2)*2),-2)',setsar=1"],
+    ['-c:v', 'libx264', '-preset', 'veryfast', '-crf', '23', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-b:a', '128k', '-ac', '2'],
+    ['-movflags', '+faststart', '-progress', 'pipe:1', '-nostats', output],
+  ].flat()
   await run(tools.ffmpeg, args, { signal, onLine: (line) => report(line, source.durationSeconds, onProgress) })
   return output
 }
@@ -42,9 +42,9 @@ export async function makePoster(conversion: Conversion, durationSeconds: number
 
 async function takeFrame({ tools, input, signal }: Conversion, seconds: number, output: string): Promise<void> {
   const args = [
-    ...['-hide_banner', '-v', 'error', '-nostdin', '-y', '-ss', seconds.toFixed(3), '-i', input],
-    ...['-vf', 'thumbnail=24', '-frames:v', '1', '-q:v', '3', output],
-  ]
+    ['-hide_banner', '-v', 'error', '-nostdin', '-y', '-ss', seconds.toFixed(3), '-i', input],
+    ['-vf', 'thumbnail=24', '-frames:v', '1', '-q:v', '3', output],
+  ].flat()
   await run(tools.ffmpeg, args, { signal })
 }
 
@@ -59,9 +59,9 @@ export async function makeContactSheet({ tools, input, folder, signal }: Convers
   const frames = inputs.map((_, n) => `[${n}:v]trim=end_frame=1,setpts=PTS-STARTPTS,scale=240:-2[f${n}]`)
   const joined = `${inputs.map((_, n) => `[f${n}]`).join('')}concat=n=${count}:v=1:a=0,tile=${COLUMNS}x${ROWS}:padding=4:margin=4:color=0x14161a`
   const args = [
-    ...['-hide_banner', '-v', 'error', '-nostdin', '-y', ...inputs.flat()],
-    ...['-filter_complex', `${frames.join(';')};${joined}`, '-frames:v', '1', '-q:v', '4', output],
-  ]
+    ['-hide_banner', '-v', 'error', '-nostdin', '-y', ...inputs.flat()],
+    ['-filter_complex', `${frames.join(';')};${joined}`, '-frames:v', '1', '-q:v', '4', output],
+  ].flat()
   await run(tools.ffmpeg, args, { signal })
   return written(output)
 }

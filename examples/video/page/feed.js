@@ -6,7 +6,7 @@ const MAX_ROWS = 80
 
 /**
  * Everything that passes on the bus, newest first.
- * @param {{ onEvent(event: any): void, onOpen(): void, nameOf(id: string): string }} listener
+ * @param {{ onEvent: (event: any) => void, onOpen: () => void, nameOf: (id: string) => string }} listener
  */
 export function followEvents({ onEvent, onOpen, nameOf }) {
   const source = new EventSource('/events')

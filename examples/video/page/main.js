@@ -7,8 +7,8 @@ const gallery = createGallery()
 /** @type {string | undefined} */
 let olderThan
 
-const uploader = createUploader(load)
-acceptDrops(uploader.add)
+const uploader = createUploader((id) => void load(id))
+acceptDrops((files) => uploader.add(files))
 
 const input = byId('file')
 input.addEventListener('change', () => {
@@ -17,7 +17,9 @@ input.addEventListener('change', () => {
 })
 
 const sample = byId('sample')
-sample.addEventListener('click', async () => {
+sample.addEventListener('click', () => void makeSample())
+
+async function makeSample() {
   sample.disabled = true
   sample.textContent = 'Making it …'
   try {
@@ -32,9 +34,9 @@ sample.addEventListener('click', async () => {
   } finally {
     sample.disabled = false
   }
-})
+}
 
-byId('older').addEventListener('click', () => loadPage(olderThan))
+byId('older').addEventListener('click', () => void loadPage(olderThan))
 
 followEvents({
   nameOf: gallery.nameOf,

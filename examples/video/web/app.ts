@@ -148,8 +148,8 @@ function isId(value: unknown): value is string {
 }
 
 /** Paths become addresses here; what only the bookkeeping needs stays inside. */
-function present({ applied: _, ...record }: VideoRecord): object {
-  return { ...record, outputs: record.outputs.map((output) => ({ ...output, path: `/${output.path}` })) }
+function present(record: VideoRecord): object {
+  return { ...record, applied: undefined, outputs: record.outputs.map((output) => ({ ...output, path: `/${output.path}` })) }
 }
 
 /** Another site's page could make a browser post here; such a request carries where it comes from. */

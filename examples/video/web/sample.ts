@@ -17,11 +17,11 @@ export function makeSample<T>(
   return workFolders.use(MAX_BYTES, signal, async (folder, whileAllowed) => {
     const file = join(folder, 'sample.mp4')
     const args = [
-      ...['-hide_banner', '-v', 'error', '-nostdin', '-y'],
-      ...['-f', 'lavfi', '-i', `testsrc2=duration=${SECONDS}:size=1280x720:rate=30,hue=h=${hue}`],
-      ...['-f', 'lavfi', '-i', `sine=frequency=${220 + hue}:duration=${SECONDS}`, '-af', 'volume=0.2'],
-      ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-shortest', file],
-    ]
+      ['-hide_banner', '-v', 'error', '-nostdin', '-y'],
+      ['-f', 'lavfi', '-i', `testsrc2=duration=${SECONDS}:size=1280x720:rate=30,hue=h=${hue}`],
+      ['-f', 'lavfi', '-i', `sine=frequency=${220 + hue}:duration=${SECONDS}`, '-af', 'volume=0.2'],
+      ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-shortest', file],
+    ].flat()
     await run(tools.ffmpeg, args, { signal: whileAllowed })
     return use(`sample-${hue}.mp4`, createReadStream(file))
   })
