@@ -1,6 +1,7 @@
 /** The story's program under `omnibus serve`: its hooks own the consumer threads, through reloads and crashes. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { connect, queue } from 'omnibus'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { copyOfExample, omnibus } from '../support/omnibus.ts'
 import { freePort } from '../support/ports.ts'
@@ -34,12 +35,19 @@ describe.each(['the built-in broker', 'RabbitMQ'])('on %s', (where) => {
         throw new Error(`${error.message}\n${server.lines.join('\n')}`)
       })
     const hostPids = (): number[] => [...new Set(said(/: consuming/).map((line) => Number(/event-bus (\d+)/.exec(line)?.[1])))]
+    const publishText = async (text: string): Promise<void> => {
+      const connection = connect(where === 'RabbitMQ' ? await sharedRabbit() : `omnibus://${folder}/.omnibus?spawn=false`)
+      await connection.publish(queue('myapp'), text)
+      await connection.close()
+    }
     const post = async (body: string): Promise<number> => (await fetch(`${address}/messages`, { method: 'POST', body })).status
 
     test('its threads handle what the web app publishes, and TERM ends all of them in order', async () => {
       expect(await post('{"text":"good morning"}')).toBe(202)
       await server.line(/handled: good morning/)
       expect(await post('no json')).toBe(400)
+      await publishText('no json either')
+      await server.line(/rejected what is no JSON/)
       server.signal('SIGTERM')
       expect(await server.exit()).toEqual({ code: 0, signal: null })
       expect(said(/: stopped/)).toHaveLength(THREADS)
