@@ -1,5 +1,5 @@
 /** `broker.json` in the data folder tells clients where the owner's socket is. */
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 
@@ -58,7 +58,11 @@ function removeSocket(socket: string): void {
   // The file could have been edited: nothing but a folder of our own making is ever removed.
   if (basename(socket) === 'amqp.sock' && basename(folder).startsWith(PREFIX)) {
     rmSync(socket, { force: true })
-    rmSync(folder, { force: true, recursive: true })
+    try {
+      rmdirSync(folder)
+    } catch {
+      // Gone already, or somebody else's files are in it.
+    }
   }
 }
 
