@@ -136,6 +136,16 @@ describe.each([
     },
   )
 
+  threads('a thread that not even terminating ends takes its host along', async () => {
+    const { start, publish } = await scene()
+    await using child = start({ kind: 'thread', heartbeatTimeoutMs: 1_000 })
+    await child.message('ready')
+    child.send({ type: 'activate' })
+    await publish({ id: 'stuck', do: 'stuck' })
+    expect(await child.exit()).toEqual({ code: null, signal: 'SIGKILL' })
+    expect(child.output()).toMatch(/silent for 1000 ms/)
+  })
+
   threads('a thread that ends again and again ends the host', async () => {
     const { start, publish } = await scene()
     await using child = start({ kind: 'thread', instances: 2 })

@@ -1,4 +1,6 @@
+import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 import { bindSocket, fixture, startChild, startWeb, webConfig } from './child.ts'
 import { ask } from './load.ts'
@@ -81,6 +83,15 @@ test('a child that is still starting stops at once', async () => {
   await waitFor(() => child.output().includes('starting'), { what: 'the entry to run' })
   expect(await child.stop({ deadlineMs: 60_000 })).toEqual({ code: 0, signal: null })
   expect(child.messages.some(({ type }) => type === 'ready' || type === 'failed')).toBe(false)
+})
+
+test('the compile cache is on the disk while the child runs', async () => {
+  using socket = bindSocket()
+  const cache = tempDir('cache')
+  await using child = startWeb(fixture('web/fastify-instance.ts'), socket, { env: { NODE_COMPILE_CACHE: cache } })
+  await child.message('ready')
+  await waitFor(() => readdirSync(cache, { recursive: true, withFileTypes: true }).some((entry) => entry.isFile()), { what: 'the cache' })
+  expect(child.process.exitCode).toBeNull()
 })
 
 test('a child that was never started stops at once', async () => {

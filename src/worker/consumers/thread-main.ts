@@ -1,4 +1,5 @@
 /** Entry of a consumer thread. */
+import { inspect } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ConfigError, messageOf } from '../../core/errors.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
@@ -19,8 +20,8 @@ let instance: Instance | undefined
 let status = (): UnitStatus => ({})
 
 const fail = (error: unknown): void => {
-  log.write('error', messageOf(error), { error })
-  say({ type: 'failed', message: messageOf(error), config: error instanceof ConfigError })
+  // Not logged here: what a thread writes goes through its host, and may not get there before the thread ends.
+  say({ type: 'failed', message: messageOf(error), stack: inspect(error), config: error instanceof ConfigError })
   process.exit(1)
 }
 

@@ -13,8 +13,8 @@ export type ToThread = { readonly type: 'activate' } | { readonly type: 'stop'; 
 
 export type FromThread =
   | { readonly type: 'ready' }
-  /** `message` is for people; the thread has logged the whole and ends. */
-  | { readonly type: 'failed'; readonly message: string; readonly config: boolean }
+  /** It ends right after; `stack` holds the causes too, for the log. */
+  | { readonly type: 'failed'; readonly message: string; readonly stack: string; readonly config: boolean }
   /** From the thread's event loop. */
   | { readonly type: 'beat'; readonly status: UnitStatus }
   /** Last message after `stop`. */

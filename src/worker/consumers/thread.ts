@@ -59,7 +59,7 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
     else if (message.type === 'stopped') cut = message.cut
     else {
       reason = message.message
-      failure = message.config ? asConfigError(message.message) : new WorkerError(message.message)
+      failure = asError(message)
     }
   })
   worker.on('error', (error) => {
@@ -71,7 +71,7 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
     status = {}
     reason ??= `exit code ${code}`
     ready.reject(failure ?? new WorkerError(reason))
-    ended.resolve({ reason, error: failure?.cause })
+    ended.resolve({ reason, error: failure?.cause ?? failure })
   })
 
   // Counted in checks of this loop instead of by the clock: after a suspended machine or a stopped process wakes, neither
@@ -111,9 +111,8 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
   }
 }
 
-function asConfigError(message: string): Error {
-  // The thread's own ConfigError came over as its text, which names all problems already.
-  const error = new ConfigError('', [])
-  error.message = message
-  return error
+/** The thread's error came over as text. */
+function asError({ message, stack, config }: Extract<FromThread, { type: 'failed' }>): Error {
+  const error = config ? new ConfigError('', []) : new WorkerError(message)
+  return Object.assign(error, { message, stack })
 }

@@ -54,8 +54,10 @@ export function trackConnections(): Connections {
   let draining = false
 
   const add = (socket: Socket, raw: Connection['raw']): Connection => {
+    // Not 0 where TLS has shaken hands.
+    const { bytesRead } = socket
     const quietSince = systemClock.monotonic()
-    const connection: Connection = { socket, responses: new Set(), served: false, raw, bytesRead: 0, bytesAtRest: 0, quietSince }
+    const connection: Connection = { socket, responses: new Set(), served: false, raw, bytesRead, bytesAtRest: bytesRead, quietSince }
     connections.set(socket, connection)
     socket.once('close', () => connections.delete(socket))
     return connection
@@ -93,8 +95,9 @@ export function trackConnections(): Connections {
     })
     if (!speaksHttp) return
     server.prependListener('request', onRequest)
-    // Without a listener Node treats an upgrade as a plain request, so ours may only follow one of the app's.
-    for (const event of ['upgrade', 'connect'] as const) follow(server, event, onUpgrade)
+    // Without listeners for these Node does something sensible by itself, so ours may only go along with the app's.
+    for (const event of ['checkContinue', 'checkExpectation']) follow(server, event, onRequest)
+    for (const event of ['upgrade', 'connect']) follow(server, event, onUpgrade)
   }
 
   const drain = async (deadline: Deadline): Promise<readonly string[]> => {
@@ -122,7 +125,8 @@ export function trackConnections(): Connections {
   }
 }
 
-function follow(server: Server, event: 'upgrade' | 'connect', listener: (request: IncomingMessage, socket: Duplex) => void): void {
+/** Listens once the app does. */
+function follow<Subject>(server: Server, event: string, listener: (request: IncomingMessage, subject: Subject) => void): void {
   if (server.listenerCount(event) > 0) return void server.prependListener(event, listener)
   const onNew = (name: string | symbol): void => {
     if (name !== event) return

@@ -1,6 +1,6 @@
 /** The web host: loads an app, lets it accept from the inherited socket, and drains it. */
 import { messageOf, WorkerError } from '../../core/errors.ts'
-import { unlessAborted, within, type Deadline } from '../deadline.ts'
+import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry } from '../entry.ts'
 import { hostResources } from '../resources.ts'
 import type { RoleHost, StartMessage, Unit, UnitContext } from '../unit.ts'
@@ -11,6 +11,8 @@ import { answerListen } from './listen.ts'
 
 // Of the stop budget: what comes after the last request (closing hooks, flushing publishes) needs time too.
 const SHARE_AFTER_DRAIN = 0.2
+// For what an entry published before its start failed.
+const ABORT_CLOSE_MS = 1_000
 
 export function webHost(): RoleHost {
   return { start }
@@ -37,7 +39,13 @@ async function start({ config, listenFd }: StartMessage, { log, channel, signal 
     })
     return app ?? {}
   }
-  const app = await unlessAborted(signal, open())
+  let app: App
+  try {
+    app = await unlessAborted(signal, open())
+  } catch (error) {
+    await resources.close(deadlineIn(ABORT_CLOSE_MS))
+    throw error
+  }
 
   return {
     status() {
