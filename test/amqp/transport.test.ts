@@ -2,6 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bind, defaultExchange, exchange, queue } from '../../src/core/entities.ts'
 import { TopologyError } from '../../src/core/errors.ts'
 import type { Outgoing } from '../../src/core/message.ts'
+import { amqpTransport } from '../../src/transports/amqp/index.ts'
+import { builtinTransport } from '../../src/transports/amqp/builtin.ts'
+import { MARK } from '../support/processes.ts'
+import { runName, tempDir } from '../support/run-folder.ts'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
 import { waitFor } from '../support/wait.ts'
 import { consume, message, openSession, publish, type Recorded, unique } from './sessions.ts'
@@ -9,12 +13,25 @@ import { consume, message, openSession, publish, type Recorded, unique } from '.
 const confirmed = { status: 'confirmed', routed: true }
 const unrouted = { status: 'confirmed', routed: false }
 
-describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
+describe.each([
+  // RabbitMQ 3.10 counts what was given back like what failed.
+  { broker: 'RabbitMQ', exists: hasRabbit(), at: sharedRabbit, transport: amqpTransport, counted: [0, 1, 2], countedOnClassic: undefined },
+  {
+    broker: 'the built-in broker',
+    exists: true,
+    at: () => `omnibus://${tempDir('data')}`,
+    transport: builtinTransport,
+    counted: [0, 1, 1],
+  },
+])('the AMQP transport on $broker', ({ exists, at, transport, counted, countedOnClassic }) => {
+  if (!exists) return it.skip('is not there')
   let url: string
   let opened: Recorded
   beforeAll(async () => {
-    url = await sharedRabbit()
-    opened = await openSession(url)
+    // Inherited by a broker that is started in the background, so that the run finds and ends it.
+    process.env[MARK] = runName()
+    url = await at()
+    opened = await openSession(url, { transport })
   })
   afterAll(() => opened?.session.close())
 
@@ -63,7 +80,7 @@ describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
       await expect(session.get('no such queue')).rejects.toEqual(refused(/Fetching from queue "no such queue"/, 404))
       await expect(session.deleteExchange('amq.topic')).rejects.toEqual(refused(/Deleting exchange "amq.topic"/, 403))
       await expect(session.declareExchange(exchange('amq.topic', { type: 'fanout' }))).rejects.toEqual(refused(/amq.topic/, 406))
-      const other = await openSession(url)
+      const other = await openSession(url, { transport })
       const exclusive = await other.session.declareQueue(queue(unique('mine'), { exclusive: true }))
       await expect(session.inspect(exclusive.name)).rejects.toEqual(refused(/RESOURCE_LOCKED/, 405))
       await other.session.close()
@@ -214,7 +231,7 @@ describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
         if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
       }
       await subscription.cancel()
-      const other = await openSession(url)
+      const other = await openSession(url, { transport })
       expect(await other.session.inspect(name)).toEqual({ name, messages: 0, consumers: 0 })
       await other.session.close()
       expect(opened.deaths).toEqual([])
@@ -233,7 +250,7 @@ describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
         },
       })
       const letter = await waitFor(() => opened.session.get(dead), { what: 'the dead letter' })
-      expect(counts).toEqual([0, 1, 2])
+      expect(counts).toEqual(counted)
       expect(deliveries.map((d) => d.redelivered)).toEqual([false, true, true])
       expect(letter.properties.headers).toMatchObject({ own: 1, 'x-death': [{ queue: live.name, reason: 'rejected', count: 1 }] })
       void letter.settle('ack')
@@ -242,7 +259,7 @@ describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
       await publish(opened.session, [message(plain)])
       void (await opened.session.get(plain))?.settle('requeue')
       const again = await waitFor(() => opened.session.get(plain), { what: 'the message again' })
-      expect(again).toMatchObject({ redelivered: true, deliveryCount: undefined })
+      expect(again).toMatchObject({ redelivered: true, deliveryCount: countedOnClassic })
       void again.settle('ack')
     })
 
@@ -300,7 +317,7 @@ describe.runIf(hasRabbit())('the AMQP transport on RabbitMQ', () => {
 
     it('gives unsettled deliveries back on close, after telling what was settled', async () => {
       const name = await declared()
-      const { session, deaths } = await openSession(url)
+      const { session, deaths } = await openSession(url, { transport })
       await publish(session, [message(name, 'a'), message(name, 'b'), message(name, 'c')])
       const { deliveries } = await consume(session, name)
       await waitFor(() => deliveries.length === 3, { what: 'three deliveries' })
