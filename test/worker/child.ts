@@ -1,7 +1,7 @@
 /** A stand-in for the master: starts a child of the real `worker/main.ts` and speaks the protocol with it. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { BoundSocket } from 'node:net'
+import { BoundSocket, type BoundSocketOptions } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { ResolvedConfig } from '../../src/config/types.ts'
 import type { FromChild, Role, ToChild, UnitStatus } from '../../src/supervisor/protocol.ts'
@@ -118,8 +118,8 @@ export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
   }
 }
 
-export function webConfig(entry: string): ResolvedConfig {
-  return configWith({ web: { entry, bind: '127.0.0.1:0', workers: 1, heartbeatTimeoutMs: 5_000, startTimeoutMs: 10_000, restart } })
+export function webConfig(entry: string, bind = '127.0.0.1:0'): ResolvedConfig {
+  return configWith({ web: { entry, bind, workers: 1, heartbeatTimeoutMs: 5_000, startTimeoutMs: 10_000, restart } })
 }
 
 export function consumersConfig(
@@ -133,6 +133,8 @@ export function consumersConfig(
 /** What the master holds: a bound socket that its web children listen on. */
 export interface ListenSocket extends Disposable {
   readonly fd: number
+  /** As the config says it. */
+  readonly bind: string
   readonly url: string
   readonly port: number
 }
@@ -140,13 +142,20 @@ export interface ListenSocket extends Disposable {
 export function bindSocket(): ListenSocket {
   const socket = new BoundSocket({ host: '127.0.0.1', port: 0 })
   const { port } = socket.address()
-  return { fd: socket.fd(), port, url: `http://127.0.0.1:${port}`, [Symbol.dispose]: () => socket.close() }
+  return { fd: socket.fd(), port, bind: `127.0.0.1:${port}`, url: `http://127.0.0.1:${port}`, [Symbol.dispose]: () => socket.close() }
+}
+
+/** The same at a path. */
+export function bindPath(path: string): ListenSocket {
+  const options: BoundSocketOptions & { path: string } = { path }
+  const socket = new BoundSocket(options)
+  return { fd: socket.fd(), port: 0, bind: `unix:${path}`, url: path, [Symbol.dispose]: () => socket.close() }
 }
 
 /** A web child that is told to start, not yet ready. */
 export function startWeb(entry: string, socket: ListenSocket, options: Omit<ChildOptions, 'listenFd'> = {}): Child {
   const child = startChild('web', { ...options, listenFd: socket.fd })
-  child.send({ type: 'start', unit: 'web.1', config: webConfig(entry), listenFd: LISTEN_FD })
+  child.send({ type: 'start', unit: 'web.1', config: webConfig(entry, socket.bind), listenFd: LISTEN_FD })
   return child
 }
 

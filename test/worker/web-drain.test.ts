@@ -1,13 +1,20 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { Agent, get } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
+import { get as getTls } from 'node:https'
 import { connect } from 'node:net'
+import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import { expect, test } from 'vitest'
+import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 import { bindSocket, fixture, startWeb, type Child } from './child.ts'
 import { ask, startLoad } from './load.ts'
 
 const slow = fixture('web/slow.ts')
+const OPENSSL = '/usr/bin/openssl'
 
 test('ten rolling replacements of two workers lose no request of clients that never retry', async () => {
   using socket = bindSocket()
@@ -156,6 +163,60 @@ test('HTTP/2 streams under way are finished after the goodbye', async () => {
   await once(session, 'goaway')
   await once(stream, 'end')
   expect(received).toBe('http2 answer')
+  expect(await child.exit()).toEqual({ code: 0, signal: null })
+})
+
+test.runIf(existsSync(OPENSSL))('an app that speaks TLS is drained alike', async () => {
+  using socket = bindSocket()
+  const folder = tempDir('tls')
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+  execFileSync(
+    OPENSSL,
+    ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=x', '-keyout', key, '-out', cert],
+    {
+      stdio: 'ignore',
+    },
+  )
+  await using child = startWeb(fixture('web/tls.mjs'), socket, { env: { TLS_KEY: key, TLS_CERT: cert } })
+  await child.message('ready')
+  const unused = connectTls({ port: socket.port, host: '127.0.0.1', rejectUnauthorized: false })
+  unused.on('error', () => {})
+  await once(unused, 'secureConnect')
+  const closed = once(unused, 'close')
+  let connection: unknown
+  const answer = new Promise((resolve, reject) => {
+    const outgoing = getTls({ port: socket.port, host: '127.0.0.1', rejectUnauthorized: false, agent: false }, (response) => {
+      connection = response.headers.connection
+      response.on('data', (chunk: Buffer) => resolve(chunk.toString()))
+    })
+    outgoing.on('error', reject)
+  })
+  await waitFor(() => child.status()?.inFlight === 1, { what: 'the request to arrive' })
+  // Far longer than the test may take: the silent connection does not use up the budget.
+  child.send({ type: 'stop', reason: 'reload', deadlineMs: 300_000 })
+  expect(await answer).toBe('tls answer')
+  expect(connection).toBe('close')
+  await closed
+  expect(await child.exit()).toEqual({ code: 0, signal: null })
+})
+
+test('an app that answers "Expect: 100-continue" itself keeps its uploads', async () => {
+  using socket = bindSocket()
+  await using child = startWeb(fixture('web/expects.mjs'), socket)
+  await child.message('ready')
+  using client = await openConnection(socket.port)
+  client.write('POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n')
+  await waitFor(() => client.received().includes('100 Continue'), { what: 'the go-ahead' })
+  await waitFor(() => child.status()?.inFlight === 1, { what: 'the upload to count' })
+  using idle = await openConnection(socket.port)
+  idle.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  await waitFor(() => idle.received().includes('got'), { what: 'an answer on the other connection' })
+  child.send({ type: 'stop', reason: 'reload', deadlineMs: 30_000 })
+  // The silent one is closed; the upload goes on.
+  await idle.ended
+  client.write('hello')
+  await client.ended
+  expect(client.received()).toMatch(/connection: close[^]*got hello/i)
   expect(await child.exit()).toEqual({ code: 0, signal: null })
 })
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
-import { bindSocket, fixture, startWeb } from './child.ts'
+import { bindPath, bindSocket, fixture, startWeb } from './child.ts'
 
 describe('every kind of web entry is served from the inherited socket', () => {
   test.each([
@@ -40,6 +40,20 @@ test('a script that listens is told so in every way, with the real address', asy
   await waitFor(() => child.output().includes('event listening') && child.output().includes('callback '), { what: 'both notices' })
   expect(child.output()).toContain(`"port":${socket.port}`)
 })
+
+test.each(['web/handler.ts', 'web/fastify-instance.ts', 'web/fastify-listens.ts'])(
+  'on a unix socket, which outlives the worker: %s',
+  async (entry) => {
+    const path = join(tempDir('unix'), 'web.sock')
+    using socket = bindPath(path)
+    for (let worker = 1; worker <= 2; worker++) {
+      await using child = startWeb(fixture(entry), socket)
+      await child.message('ready')
+      expect(await askPath(path)).toMatch(/ \/x$/)
+      expect(await child.stop()).toEqual({ code: 0, signal: null })
+    }
+  },
+)
 
 test('a second server on the same port gets no connections of its own, one on another port is real', async () => {
   using socket = bindSocket()
@@ -142,3 +156,15 @@ describe('an entry that cannot be used says why, and the child ends', () => {
     expect(await child.exit()).toEqual({ code: 78, signal: null })
   })
 })
+
+function askPath(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, path: '/x', agent: false }, (response) => {
+      let text = ''
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()))
+      response.on('end', () => resolve(text))
+    })
+    outgoing.on('error', reject)
+    outgoing.end()
+  })
+}

@@ -21,9 +21,10 @@ export function webHost(): RoleHost {
 async function start({ config, listenFd }: StartMessage, { log, channel, signal }: UnitContext): Promise<Unit> {
   const entry = config.web?.entry
   if (entry === undefined || listenFd === undefined) throw new TypeError('a web unit needs config.web and listenFd')
+  const path = config.web?.bind.startsWith('unix:') ? config.web.bind.slice('unix:'.length) : undefined
   const resources = hostResources(log)
   const connections = trackConnections()
-  const socket = answerListen(listenFd, connections.watch)
+  const socket = answerListen({ fd: listenFd, path, opened: connections.watch })
   const open = async (): Promise<App> => {
     const exports = await idle(channel, loadEntry('web.entry', entry), () => {
       throw new WorkerError(`web.entry ${entry} waits for something that can never happen (an unsettled top-level await)`)

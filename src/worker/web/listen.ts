@@ -11,13 +11,20 @@ export interface InheritedSocket {
   readonly accepting: Promise<Server>
 }
 
+export interface ListenOptions {
+  readonly fd: number
+  /** Of a unix socket, which an inherited descriptor does not tell. */
+  readonly path: string | undefined
+  /** Called for every server before it accepts. */
+  readonly opened: (server: Server) => void
+}
+
 /**
  * From now on the first server of this process that calls `listen` gets the inherited socket, whatever port it names.
  * A second one that names the same port (frameworks listen on 127.0.0.1 and ::1 alike) is told it listens, and gets no
- * connections; one that names another port (metrics, administration) listens there for real.
- * `opened` is called for every server before it accepts. Call once per process, before user code loads.
+ * connections; one that names another port (metrics, administration) listens there for real. Call once per process, before user code loads.
  */
-export function answerListen(fd: number, opened: (server: Server) => void): InheritedSocket {
+export function answerListen({ fd, path, opened }: ListenOptions): InheritedSocket {
   const listen = Reflect.get(Server.prototype, 'listen') as (this: Server, ...args: unknown[]) => Server
   const { promise: accepting, resolve, reject } = Promise.withResolvers<Server>()
   // Whoever awaits it hears of it; nobody may be waiting yet.
@@ -36,7 +43,9 @@ export function answerListen(fd: number, opened: (server: Server) => void): Inhe
         server.off('error', reject)
         resolve(server)
       })
-      return listen.call(server, { fd, backlog: backlogOf(args), signal: optionsOf(args)['signal'] }, callbackOf(args))
+      listen.call(server, { fd, backlog: backlogOf(args), signal: optionsOf(args)['signal'] }, callbackOf(args))
+      if (path !== undefined) server.address = () => path
+      return server
     }
     if (server !== owner && isSameAddress(wanted, ownerPort, owner)) return pretend(server, owner, callbackOf(args))
     if (server !== owner) opened(server)
@@ -62,6 +71,8 @@ function pretend(server: Server, owner: Server, callback: (() => void) | undefin
 
 function isSameAddress(wanted: number | string | undefined, ownerWanted: number | string | undefined, owner: Server): boolean {
   const real = owner.address()
+  // Port 0 is each time another one.
+  if (wanted === 0) return false
   return wanted === undefined || wanted === ownerWanted || (typeof real === 'object' && wanted === real?.port)
 }
 
