@@ -1,9 +1,9 @@
 /** The documents name what the code has, and nothing else. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { EXIT } from '../../src/supervisor/exit-codes.ts'
-import { root } from './source-files.ts'
+import { filesIn, root } from './source-files.ts'
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const found = (text: string, pattern: RegExp): string[] =>
@@ -55,7 +55,7 @@ test('config keys', () => {
 })
 
 describe('links', () => {
-  const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
+  const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...filesIn(/\.md$/, 'docs', 'examples', 'bench')]
   test.each(documents)('of %s lead somewhere', (path) => {
     const targets = found(read(path), /\]\(([^)#]+)[^)]*\)/g).filter((target) => !/^https?:/.test(target))
     expect(targets.filter((target) => !existsSync(join(root, dirname(path), target)))).toEqual([])
