@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Server } from 'node:net'
@@ -151,31 +150,13 @@ describe.runIf(hasRabbit())('opening a session on RabbitMQ', () => {
     rmSync(folder, { recursive: true })
   })
 
-  describe.runIf(hasOpenssl())('over TLS', () => {
-    let folder: string
+  describe('over TLS', () => {
+    const certificate = join(import.meta.dirname, 'certificates', 'localhost.cert.pem')
     let server: Server
     let port: number
     beforeAll(async () => {
-      folder = mkdtempSync(join(tmpdir(), 'omnibus-'))
-      const openssl = (...args: string[]): unknown => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' })
-      openssl(
-        'req',
-        '-x509',
-        '-newkey',
-        'rsa:2048',
-        '-nodes',
-        '-days',
-        '2',
-        '-subj',
-        '/CN=localhost',
-        '-addext',
-        'subjectAltName=DNS:localhost',
-        '-keyout',
-        'key.pem',
-        '-out',
-        'cert.pem',
-      )
-      const [key, cert] = [readFileSync(join(folder, 'key.pem')), readFileSync(join(folder, 'cert.pem'))]
+      const key = readFileSync(join(import.meta.dirname, 'certificates', 'localhost.key.pem'))
+      const cert = readFileSync(certificate)
       server = createTlsServer({ key, cert }, (client) => {
         const broker = connect(Number(rabbit.port), rabbit.hostname)
         client.pipe(broker).pipe(client)
@@ -183,13 +164,10 @@ describe.runIf(hasRabbit())('opening a session on RabbitMQ', () => {
       })
       port = await listening(server)
     })
-    afterAll(() => {
-      server?.close()
-      rmSync(folder, { recursive: true, force: true })
-    })
+    afterAll(() => void server?.close())
 
     it('takes a certificate it trusts, and carries bodies of any size', async () => {
-      const { session } = await openSession(`amqps://guest:guest@localhost:${port}?cacertfile=${join(folder, 'cert.pem')}`)
+      const { session } = await openSession(`amqps://guest:guest@localhost:${port}?cacertfile=${certificate}`)
       const name = unique('q')
       const results = await publish(session, [
         message(name, Buffer.alloc(1_000_000, 'a'), { mandatory: false }),
@@ -201,7 +179,7 @@ describe.runIf(hasRabbit())('opening a session on RabbitMQ', () => {
 
     it('refuses a certificate it does not trust, another host name, and a file that is not there', async () => {
       expect(await failure(`amqps://u:${PASSWORD}@localhost:${port}`)).toMatchObject({ message: expect.stringMatching(/self-signed/) })
-      const trusted = `cacertfile=${join(folder, 'cert.pem')}`
+      const trusted = `cacertfile=${certificate}`
       expect(await failure(`amqps://u:${PASSWORD}@127.0.0.1:${port}?${trusted}`)).toMatchObject({
         message: expect.stringMatching(/IP: 127.0.0.1/),
       })
@@ -221,12 +199,3 @@ describe.runIf(hasRabbit())('opening a session on RabbitMQ', () => {
     expect(deaths).toEqual([])
   })
 })
-
-function hasOpenssl(): boolean {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}

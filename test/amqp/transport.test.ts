@@ -22,6 +22,7 @@ describe.each([
     at: () => `omnibus://${tempDir('data')}`,
     transport: builtinTransport,
     counted: [0, 1, 1],
+    countedOnClassic: 1,
   },
 ])('the AMQP transport on $broker', ({ exists, at, transport, counted, countedOnClassic }) => {
   if (!exists) return it.skip('is not there')
