@@ -7,6 +7,7 @@ import { noteCut } from './stop.ts'
 const ASLEEP_MS = 1_000
 /** A process that SIGKILL does not end hangs in the kernel; nobody waits for it. */
 const UNKILLABLE_MS = 5_000
+const UNKILLABLE_AT_STOP_MS = 1_000
 
 /** When `passDeadlines` has something to do next. */
 export function nextDeadline(state: State): number | undefined {
@@ -17,7 +18,7 @@ export function nextDeadline(state: State): number | undefined {
   for (const child of state.children.values()) {
     consider(child.deadline?.at)
     consider(silentAt(child))
-    if (child.killedAt !== undefined) consider(child.killedAt + UNKILLABLE_MS)
+    consider(hopelessAt(state, child))
   }
   if (state.stop) return next
   // A wait that is over and still unused waits for something else, such as an earlier stage.
@@ -34,8 +35,9 @@ export function passDeadlines(state: State): Child[] {
   for (const child of state.children.values()) {
     const { deadline } = child
     const silent = silentAt(child)
-    if (child.killedAt !== undefined) {
-      if (child.killedAt + UNKILLABLE_MS <= now(state)) gone.push(child)
+    const hopeless = hopelessAt(state, child)
+    if (hopeless !== undefined) {
+      if (hopeless <= now(state)) gone.push(child)
     } else if (deadline && deadline.at <= now(state)) {
       overdue(state, child, deadline.why)
     } else if (silent !== undefined && silent <= now(state)) {
@@ -45,6 +47,10 @@ export function passDeadlines(state: State): Child[] {
     }
   }
   return gone
+}
+
+function hopelessAt({ stop }: State, { killedAt }: Child): number | undefined {
+  return killedAt === undefined ? undefined : killedAt + (stop ? UNKILLABLE_AT_STOP_MS : UNKILLABLE_MS)
 }
 
 function overdue(state: State, child: Child, why: 'load' | 'start' | 'stop'): void {
@@ -74,8 +80,8 @@ function forgiveIfAsleep(state: State): void {
   const late = due === undefined ? 0 : now(state) - due
   if (late < ASLEEP_MS) return
   for (const child of state.children.values()) {
-    child.lastBeatAt += late
+    child.lastBeatAt = now(state)
     const { deadline } = child
-    if (deadline && deadline.why !== 'stop') child.deadline = { ...deadline, at: deadline.at + late }
+    if (deadline && deadline.why !== 'stop') child.deadline = { ...deadline, at: deadline.at + late + ASLEEP_MS }
   }
 }

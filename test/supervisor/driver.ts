@@ -1,0 +1,201 @@
+/** The state machine without any process: a clock and children that a test moves by hand. */
+import type { Clock } from '../../src/core/clock.ts'
+import type { ResolvedConfig } from '../../src/config/types.ts'
+import type { Command, Event, MasterSignal } from '../../src/supervisor/events.ts'
+import type { ToChild } from '../../src/supervisor/protocol.ts'
+import { createSupervision, type Supervision } from '../../src/supervisor/supervision.ts'
+
+export interface FakeChild {
+  readonly id: number
+  readonly role: string
+  readonly label: string
+  readonly heard: ToChild[]
+  isReady: boolean
+  killed: boolean
+}
+
+const restart = { minMs: 100, maxMs: 1_000, maxCrashes: 3, windowMs: 60_000 }
+const unit = { entry: '/app/x.ts', heartbeatTimeoutMs: 10_000, startTimeoutMs: 5_000, restart }
+
+export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
+  return {
+    file: '/app/omnibus.config.ts',
+    root: '/app',
+    bus: { urls: [], builtin: true, data: '/app/.omnibus' },
+    web: { ...unit, bind: '127.0.0.1:8000', workers: 2 },
+    consumers: { video: { ...unit, instances: 2, kind: 'process' } },
+    hooks: ['onStarting'],
+    gracefulTimeoutMs: 10_000,
+    hookTimeoutMs: 5_000,
+    onPermanentFailure: 'exit',
+    restart,
+    logLevel: 'info',
+    ...changes,
+  }
+}
+
+export class Driver {
+  readonly mind: Supervision
+  readonly children = new Map<number, FakeChild>()
+  readonly logs: string[] = []
+  readonly commands: Command[] = []
+  exitCode: number | undefined
+  /** What the config file says when it is read next; undefined: it is broken. */
+  file: ResolvedConfig | undefined
+  #now = 0
+
+  constructor(file: ResolvedConfig = config()) {
+    this.file = file
+    const clock: Clock = { monotonic: () => this.#now, wall: () => 1_700_000_000_000 + this.#now, after: () => ({ cancel() {} }) }
+    this.mind = createSupervision({
+      file: '/app/omnibus.config.ts',
+      root: '/app',
+      overrides: {},
+      withoutWeb: false,
+      clock,
+      random: () => 0,
+    })
+    this.tell({ type: 'begin' })
+  }
+
+  tell(event: Event): void {
+    for (const command of this.mind.handle(event)) {
+      this.commands.push(command)
+      if (this.exitCode !== undefined) throw new Error(`${command.type} after the exit`)
+      this.#carryOut(command)
+    }
+  }
+
+  signal(signal: MasterSignal): void {
+    this.tell({ type: 'signal', signal })
+  }
+
+  /** Lets time pass, with a tick at each deadline on the way. */
+  pass(ms: number): void {
+    const end = this.#now + ms
+    for (;;) {
+      const due = this.mind.nextDeadline()
+      if (due === undefined || due > end || this.exitCode !== undefined) break
+      this.#now = Math.max(this.#now, due)
+      this.tell({ type: 'tick' })
+    }
+    this.#now = end
+  }
+
+  /** Time in which nobody ticked: the master itself was asleep. */
+  sleep(ms: number): void {
+    this.#now += ms
+  }
+
+  get isOverdue(): boolean {
+    return (this.mind.nextDeadline() ?? Infinity) <= this.#now
+  }
+
+  labelled(label: string): FakeChild[] {
+    return [...this.children.values()].filter((child) => child.label === label)
+  }
+
+  /** The newest process of that label. */
+  child(label: string): FakeChild {
+    const found = this.labelled(label).at(-1)
+    if (!found) throw new Error(`no process ${label}; there are ${[...this.children.values()].map((child) => child.label).join(', ')}`)
+    return found
+  }
+
+  load(child: FakeChild): void {
+    if (this.file) this.tell({ type: 'message', child: child.id, message: { type: 'loaded', config: this.file } })
+    else this.tell({ type: 'message', child: child.id, message: { type: 'failed', message: 'the file is broken', config: true } })
+  }
+
+  ready(child: FakeChild): void {
+    child.isReady = true
+    this.tell({ type: 'message', child: child.id, message: { type: 'ready' } })
+  }
+
+  beat(child: FakeChild, status: { connected?: boolean; subscribed?: boolean } = {}): void {
+    this.tell({ type: 'message', child: child.id, message: { type: 'beat', status } })
+  }
+
+  exit(child: FakeChild, code: number | null = 0, signal: string | null = null): void {
+    this.children.delete(child.id)
+    this.tell({ type: 'exit', child: child.id, code, signal })
+  }
+
+  /** What a well-behaved child does next, if anything: answers `load`, gets ready, ends when asked or killed. */
+  behave(child: FakeChild): boolean {
+    if (!this.children.has(child.id)) return false
+    const last = child.heard.findLast(({ type }) => type !== 'activate')
+    if (child.killed) this.exit(child, null, 'SIGKILL')
+    else if (last?.type === 'stop') this.exit(child)
+    else if (last?.type === 'load' && !this.#loaded.has(child.id)) {
+      this.#loaded.add(child.id)
+      this.load(child)
+      if (!this.file) this.exit(child, 78)
+    } else if (last?.type === 'start' && !this.#started.has(child.id)) {
+      this.#started.add(child.id)
+      this.ready(child)
+    } else return false
+    return true
+  }
+
+  /** Everybody behaves until nobody has anything to do. */
+  settle(): void {
+    for (let again = true; again && this.exitCode === undefined;) {
+      again = false
+      for (const child of this.children.values()) again = this.behave(child) || again
+    }
+  }
+
+  readonly #loaded = new Set<number>()
+  readonly #started = new Set<number>()
+
+  #carryOut(command: Command): void {
+    switch (command.type) {
+      case 'spawn':
+        this.children.set(command.child, {
+          id: command.child,
+          role: command.role,
+          label: command.label,
+          heard: [],
+          isReady: false,
+          killed: false,
+        })
+        return
+      case 'send': {
+        const child = this.children.get(command.child)
+        child?.heard.push(command.message)
+        return
+      }
+      case 'kill': {
+        const child = this.children.get(command.child)
+        if (child) child.killed = true
+        return
+      }
+      case 'prepare':
+        return void this.#prepared.push(command)
+      case 'log':
+        return void this.logs.push(command.message)
+      case 'exit':
+        this.exitCode = command.code
+        return
+      case 'level':
+      case 'unlisten':
+    }
+  }
+
+  readonly #prepared: Command[] = []
+
+  /** The socket is bound; what `prepare` asked for. */
+  prepared(): void {
+    if (this.#prepared.shift()) this.tell({ type: 'prepared', url: 'http://127.0.0.1:8000' })
+  }
+}
+
+/** A house in which all is well and running. */
+export function running(file: ResolvedConfig = config()): Driver {
+  const driver = new Driver(file)
+  driver.settle()
+  driver.prepared()
+  driver.settle()
+  return driver
+}
