@@ -71,12 +71,13 @@ export interface Harness {
   depth(name: string): number
 }
 
-export function harness(store?: Store, clock = new FakeClock()): Harness {
+export function harness(store?: Store, clock = new FakeClock(), window?: number): Harness {
   let deferred: (() => void)[] = []
   const events: EngineEvent[] = []
   const engine = new Engine({
     clock,
     ...(store && { store }),
+    ...(window !== undefined && { window }),
     defer: (callback) => deferred.push(callback),
     onEvent: (event) => events.push(event),
   })

@@ -43,13 +43,11 @@ describe('routing', () => {
   test('a hostile topic pattern costs no more than its length', () => {
     const h = harness()
     const queue = h.queue('q')
+    // With exponential backtracking this would not end.
     h.engine.bind(queue, 'amq.topic', `${'#.a.'.repeat(40)}b`, {}, {})
-    const started = performance.now()
     h.peer().publish('amq.topic', 'a.'.repeat(120), 'x')
     h.turn()
     expect(h.depth('q')).toBe(0)
-    // Exponential backtracking would take longer than the age of the universe.
-    expect(performance.now() - started).toBeLessThan(10_000)
   })
 
   test('fanout ignores the key, direct wants it, and a queue bound twice gets one copy', () => {

@@ -3,6 +3,7 @@ import type { Headers } from '../../core/message.ts'
 import type { Publisher } from './batch.ts'
 import { Channel, type ChannelHandlers, type ChannelHost } from './channel.ts'
 import { circles, deadLetter } from './dead-letter.ts'
+import { type Budget, WINDOW } from './lane.ts'
 import { Ledger } from './ledger.ts'
 import type { Entry, Message } from './message.ts'
 import type { DeathReason, Queue, QueueCounters, QueueHost } from './queue.ts'
@@ -19,6 +20,8 @@ export interface EngineOptions {
   /** Calls back when the current turn of the event loop is over. What happens until then is one transaction. */
   readonly defer: (callback: () => void) => void
   readonly onEvent?: (event: EngineEvent) => void
+  /** Ready messages each queue holds in memory; the rest lies in the store. @default 2000 */
+  readonly window?: number
 }
 
 export type EngineEvent =
@@ -41,7 +44,7 @@ export interface QueueStats extends Readonly<QueueCounters> {
 
 /** The broker without any input or output: what channels do to exchanges and queues. */
 export class Engine implements ChannelHost, QueueHost {
-  readonly budget = { bytes: 0, limit: BUDGET }
+  readonly budget: Budget
   readonly page: QueueHost['page']
   suspectBelow = 0
   readonly #options: EngineOptions
@@ -55,6 +58,7 @@ export class Engine implements ChannelHost, QueueHost {
 
   constructor(options: EngineOptions) {
     const { clock, store, defer, onEvent } = options
+    this.budget = { bytes: 0, limit: BUDGET, window: options.window ?? WINDOW }
     this.#options = options
     this.#store = store
     this.#epoch = clock.wall() - clock.monotonic()
@@ -70,7 +74,7 @@ export class Engine implements ChannelHost, QueueHost {
     if (!store) return
     const snapshot = store.load()
     this.#seq = snapshot.nextSeq
-    if (snapshot.interrupted) this.suspectBelow = snapshot.nextSeq
+    this.suspectBelow = snapshot.suspectBelow
     this.#topology.restore(snapshot)
     for (const queue of this.#topology.queues.values()) if (queue.ready > 0) this.touch(queue)
   }

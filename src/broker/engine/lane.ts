@@ -2,7 +2,7 @@ import { Heap } from './heap.ts'
 import type { Entry } from './message.ts'
 
 /** Messages a lane holds in memory before it leaves the rest to the store, and their bytes. */
-const WINDOW = 2000
+export const WINDOW = 2000
 const WINDOW_BYTES = 4 * 1024 * 1024
 /** The same for a lane that is only looked at, and while all lanes together hold too much. */
 const SMALL_WINDOW = 64
@@ -11,7 +11,10 @@ const SMALL_WINDOW_BYTES = 64 * 1024
 /** What all lanes of an engine hold in memory together. */
 export interface Budget {
   bytes: number
+  /** Beyond it every lane keeps but little. */
   readonly limit: number
+  /** Messages one lane may hold. */
+  readonly window: number
 }
 
 export interface LaneOptions {
@@ -49,7 +52,7 @@ export class Lane {
   /** Whether a message that comes now belongs in the store, also one that need not survive. */
   get overflows(): boolean {
     if (!this.#options.page) return false
-    return this.#beyond > 0 || this.#full(WINDOW, WINDOW_BYTES)
+    return this.#beyond > 0 || this.#full()
   }
 
   /** Appends a new message, which has a higher number than any before it. */
@@ -111,9 +114,9 @@ export class Lane {
     return entries
   }
 
-  #full(count: number, bytes: number): boolean {
+  #full(): boolean {
     const held = this.#loaded.length - this.#head
-    if (held >= count || this.#loadedBytes >= bytes) return true
+    if (held >= this.#options.budget.window || this.#loadedBytes >= WINDOW_BYTES) return true
     return this.#crowded && (held >= SMALL_WINDOW || this.#loadedBytes >= SMALL_WINDOW_BYTES)
   }
 
@@ -130,7 +133,12 @@ export class Lane {
 
   #readOn(eager: boolean): void {
     const small = !eager || this.#crowded
-    const entries = this.#options.page?.(this.#last, small ? SMALL_WINDOW : WINDOW, small ? SMALL_WINDOW_BYTES : WINDOW_BYTES)
+    const { window } = this.#options.budget
+    const entries = this.#options.page?.(
+      this.#last,
+      small ? Math.min(SMALL_WINDOW, window) : window,
+      small ? SMALL_WINDOW_BYTES : WINDOW_BYTES,
+    )
     // A count that disagrees with the store must not make this loop for ever.
     if (!entries || entries.length === 0) this.#beyond = 0
     else {

@@ -46,8 +46,8 @@ export interface Snapshot {
   /** Above every sequence number and queue id in use. */
   readonly nextSeq: number
   readonly nextQueueId: number
-  /** The last owner did not close the store, so any message may have been with a consumer. */
-  readonly interrupted: boolean
+  /** Messages with lower numbers saw an owner that did not close the store, so they may have been with a consumer. */
+  readonly suspectBelow: number
 }
 
 export interface StoredExchange {

@@ -203,8 +203,12 @@ const messageOf = (row: Row): Message => ({
 })
 
 function load(db: DatabaseSync): Snapshot {
-  const clean = db.prepare("DELETE FROM meta WHERE key = 'clean'").run().changes > 0
   const number = (sql: string): number => Number(Object.values(db.prepare(sql).get() ?? {})[0] ?? 0)
+  const suspectBelow = (): number => number("SELECT value FROM meta WHERE key = 'suspect_below'")
+  // Not below the suspects either, or new messages would be taken for some of them.
+  const nextSeq = Math.max(number('SELECT max(seq) FROM message') + 1, suspectBelow())
+  const clean = db.prepare("DELETE FROM meta WHERE key = 'clean'").run().changes > 0
+  if (!clean) db.prepare("INSERT OR REPLACE INTO meta VALUES ('suspect_below', ?)").run(nextSeq)
   return {
     exchanges: db
       .prepare('SELECT * FROM exchange')
@@ -243,9 +247,9 @@ function load(db: DatabaseSync): Snapshot {
         messages: Number(row['messages']),
         bytes: Number(row['bytes']),
       })),
-    nextSeq: number('SELECT max(seq) FROM message') + 1,
+    nextSeq,
     nextQueueId: number('SELECT max(id) FROM queue') + 1,
-    interrupted: !clean,
+    suspectBelow: suspectBelow(),
   }
 }
 
