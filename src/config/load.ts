@@ -59,12 +59,17 @@ function asConfigError(file: string, expected: string, cause: unknown): Error {
   return new ConfigError(file, [{ path: 'the file', expected, got: explain(file, cause) }], { cause })
 }
 
-/** The message, with the place in the source where the engine tells it: syntax errors have theirs in the stack's head alone. */
+/** The message, with the place in the source: a frame in the file itself, else where the engine stopped reading, which is the stack's first line. */
 function explain(file: string, cause: unknown): string {
-  if (!(cause instanceof Error)) return messageOf(cause)
-  const place = /^(?:file:\/\/)?(\/[^\n]*?):(\d+)(?::(\d+))?\n/.exec(cause.stack ?? '')
-  const frame = /\(?(?:file:\/\/)(\/[^\n)]*?):(\d+):\d+\)?/.exec(cause.stack ?? '')
-  const at = place ?? frame
-  const where = at?.[1] === undefined ? '' : ` (${at[1] === file ? 'line' : `${at[1]} line`} ${at[2]})`
+  if (!(cause instanceof Error)) return redactText(messageOf(cause))
+  const places = [...(cause.stack ?? '').matchAll(/(?:file:\/\/|(?<=^|\s|\())(\/[^\s():]+):(\d+)/gm)].map(([, path, line]) => ({
+    path,
+    line,
+  }))
+  const place = places.find(({ path }) => path === file) ?? places[0]
+  const where =
+    place === undefined || place.path?.includes('/node_modules/')
+      ? ''
+      : ` (${place.path === file ? '' : `${place.path} `}line ${place.line})`
   return redactText(`${cause.name}: ${cause.message}${where}`)
 }

@@ -48,11 +48,14 @@ function step(driver: Driver, action: Step): void {
   const chosen = 'who' in action ? children[action.who % Math.max(1, children.length)] : undefined
   switch (action.type) {
     case 'behave':
-      return void (chosen && driver.behave(chosen))
+      if (chosen) driver.behave(chosen)
+      return
     case 'crash':
-      return void (chosen && driver.exit(chosen, 9))
+      if (chosen) driver.exit(chosen, 9)
+      return
     case 'beat':
-      return void (chosen && driver.beat(chosen, chosen.role === 'consumers' ? { connected: action.connected } : {}))
+      if (chosen) driver.beat(chosen, chosen.role === 'consumers' ? { connected: action.connected } : {})
+      return
     case 'prepared':
       return driver.prepared()
     case 'pass':

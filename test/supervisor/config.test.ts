@@ -1,0 +1,210 @@
+/** The config: what is read, what is refused, and what comes out. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/load.ts'
+import { resolveConfig, type ResolveContext } from '../../src/config/resolve.ts'
+import type { ResolvedConfig } from '../../src/config/types.ts'
+import { ConfigError } from '../../src/core/errors.ts'
+import { redactDeep, redactText } from '../../src/core/redact.ts'
+import { busUrlOf } from '../../src/supervisor/protocol.ts'
+import { tempDir } from '../support/run-folder.ts'
+
+const root = tempDir('config')
+mkdirSync(join(root, 'sub'))
+for (const name of ['web.ts', 'sub/web.ts', 'video.ts']) writeFileSync(join(root, name), 'export {}\n')
+const web = { entry: './web.ts' }
+
+const resolve = (input: unknown, context: Partial<ResolveContext> = {}): ResolvedConfig => resolveConfig(input, { root, ...context })
+function problems(input: unknown, context: Partial<ResolveContext> = {}): string[] {
+  try {
+    resolve(input, context)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems.map(({ path, expected, got }) => `${path}: ${expected}; ${got}`)
+    throw error
+  }
+  return []
+}
+
+describe('defaults', () => {
+  test('an empty config has nothing to run, and the built-in broker in .omnibus', () => {
+    const { bus, consumers, hooks, web: none, gracefulTimeoutMs, onPermanentFailure } = resolve({})
+    expect({ bus, consumers, hooks, none, gracefulTimeoutMs, onPermanentFailure }).toEqual({
+      bus: { urls: [], builtin: true, data: join(root, '.omnibus') },
+      consumers: {},
+      hooks: [],
+      none: undefined,
+      gracefulTimeoutMs: 25_000,
+      onPermanentFailure: 'exit',
+    })
+  })
+
+  test('a web part and a consumer need no more than their entries', () => {
+    const restart = { minMs: 100, maxMs: 30_000, maxCrashes: 5, windowMs: 60_000 }
+    const resolved = resolve({ web, consumers: { video: { entry: './video.ts' } } })
+    expect(resolved.web).toEqual({
+      entry: join(root, 'web.ts'),
+      bind: '127.0.0.1:8000',
+      workers: 1,
+      heartbeatTimeoutMs: 10_000,
+      startTimeoutMs: 30_000,
+      restart,
+    })
+    expect(resolved.consumers['video']).toEqual({
+      entry: join(root, 'video.ts'),
+      instances: 1,
+      kind: 'process',
+      heartbeatTimeoutMs: 30_000,
+      startTimeoutMs: 30_000,
+      restart,
+    })
+  })
+
+  test('PORT and WEB_CONCURRENCY count where the file and the flags say nothing', () => {
+    const env = { PORT: '9000', WEB_CONCURRENCY: '3' }
+    expect(resolve({ web }, { env }).web).toMatchObject({ bind: '0.0.0.0:9000', workers: 3 })
+    expect(resolve({ web: { ...web, bind: ':7000', workers: 2 } }, { env }).web).toMatchObject({ bind: '0.0.0.0:7000', workers: 2 })
+    const overrides = { bind: '[::1]:6000', workers: 5 }
+    expect(resolve({ web: { ...web, bind: ':7000' } }, { env, overrides }).web).toMatchObject({ bind: '[::1]:6000', workers: 5 })
+    expect(problems({ web }, { env: { PORT: '8o80', WEB_CONCURRENCY: '0' } })).toEqual([
+      '$PORT: a whole number from 0 to 65535; "8o80"',
+      '$WEB_CONCURRENCY: a whole number from 1 to 1024; "0"',
+    ])
+  })
+
+  test("restart policy: a unit's own over the general over the default", () => {
+    const resolved = resolve({ web: { ...web, restart: { minMs: 5 } }, restart: { minMs: 7, maxCrashes: 9 } })
+    expect(resolved.web?.restart).toEqual({ minMs: 5, maxMs: 30_000, maxCrashes: 9, windowMs: 60_000 })
+    expect(resolved.restart).toMatchObject({ minMs: 7, maxCrashes: 9 })
+  })
+
+  test('paths start from the file, those of flags from where the command was typed', () => {
+    const file = join(root, 'sub', 'omnibus.config.ts')
+    const input = { web, pidFile: 'run/x.pid', bus: { data: 'd' }, probes: 'unix:p.sock' }
+    expect(resolve(input, { file })).toMatchObject({
+      root: join(root, 'sub'),
+      web: { entry: join(root, 'sub/web.ts') },
+      pidFile: join(root, 'sub/run/x.pid'),
+      bus: { data: join(root, 'sub/d') },
+      probes: `unix:${join(root, 'sub/p.sock')}`,
+    })
+    const overrides = { entry: 'web.ts', pidFile: 'y.pid', data: 'e', bind: 'unix:w.sock' }
+    expect(resolve(input, { file, overrides })).toMatchObject({
+      web: { entry: join(root, 'web.ts'), bind: `unix:${join(root, 'w.sock')}` },
+      pidFile: join(root, 'y.pid'),
+      bus: { data: join(root, 'e') },
+    })
+  })
+
+  test('a bus URL, several, or an unset variable', () => {
+    expect(resolve({ bus: { url: 'amqp://a,b/v' } }).bus).toMatchObject({ urls: ['amqp://a,b/v'], builtin: false })
+    expect(resolve({ bus: { url: ['amqp://a', 'amqp://b'] } }).bus.urls).toEqual(['amqp://a', 'amqp://b'])
+    for (const url of ['', undefined, []]) expect(resolve({ bus: { url } }).bus.builtin).toBe(true)
+    expect(resolve({ bus: { url: 'amqp://a' } }, { overrides: { busUrl: 'amqp://c' } }).bus.urls).toEqual(['amqp://c'])
+  })
+})
+
+describe('problems', () => {
+  test('all at once, each with its place', () => {
+    const input = {
+      web: { entry: './gone.ts', wrokers: 2, bind: 'nowhere' },
+      consumers: { web: { entry: './video.ts' }, 'a b': { entry: './video.ts' }, video: { kind: 'thred' } },
+      bus: { url: 'amqp//guest:canary@h', listen: 3 },
+      gracefulTimeoutMs: '5s',
+      hooks: { onStart() {} },
+      log: { level: 'verbose' },
+    }
+    const found = problems(input)
+    for (const part of [
+      'web.wrokers: a known option; did you mean "workers"?; an unknown option',
+      'web.bind: host:port, :port or unix:/path; "nowhere"',
+      `web.entry: a module's path; ${join(root, 'gone.ts')}, which is no file`,
+      'consumers.web: a name other than web, hooks, broker, config; "web"',
+      'consumers.a b: a name of letters, digits, _ and -, starting with a letter; "a b"',
+      'consumers.video.kind: one of process, thread (did you mean "thread"?); "thred"',
+      "consumers.video.entry: a module's path; nothing",
+      'bus.listen: host:port, :port or unix:/path; 3',
+      'gracefulTimeoutMs: a whole number from 1; "5s"',
+      'hooks.onStart: one of onStarting, onExit; an unknown option',
+    ]) {
+      expect(found).toContain(part)
+    }
+    expect(found.join('\n')).not.toContain('canary')
+  })
+
+  test.each([[undefined], [null], [[]], ['web.ts'], [3]])('%j is no config', (input) => {
+    expect(problems(input)[0]).toMatch(/^default export: a config/)
+  })
+
+  test.each(['8000', 'host', 'host:', 'host:65536', '::1:80', '[::g]:80', 'a b:80', 'unix:', 'http://h:80', ''])(
+    '%j is no address',
+    (bind) => {
+      expect(problems({ web: { ...web, bind } })).toEqual([`web.bind: host:port, :port or unix:/path; ${JSON.stringify(bind)}`])
+    },
+  )
+
+  test('flags are named as they are typed', () => {
+    expect(problems({}, { overrides: { workers: 2, bind: ':1' } })).toEqual([
+      '--workers: a config with a `web` part; one without',
+      '--bind: a config with a `web` part; one without',
+    ])
+    expect(problems({}, { overrides: { entry: 'gone.ts', workers: 0, pidFile: '' } })).toEqual([
+      '--workers: a whole number from 1 to 1024; 0',
+      '--pid: a path; ""',
+      `ENTRY: a module's path; ${join(root, 'gone.ts')}, which is no file`,
+    ])
+  })
+})
+
+describe('the file', () => {
+  const load = (name: string, source: string): ReturnType<typeof loadConfig> => {
+    writeFileSync(join(root, name), source)
+    return loadConfig({ file: name, root, env: {} })
+  }
+
+  test('an object, a promise or a function that returns either; in TypeScript or JavaScript', async () => {
+    const text = '{ web: { entry: "./web.ts", workers: 4 } }'
+    for (const [name, source] of [
+      ['a.config.ts', `const config: object = ${text}\nexport default config`],
+      ['b.config.mjs', `export default Promise.resolve(${text})`],
+      ['c.config.js', `export default () => (${text})`],
+      ['d.config.mts', `export default async () => (${text})`],
+    ] as const) {
+      expect((await load(name, source)).config.web?.workers, name).toBe(4)
+    }
+  })
+
+  test('hooks are named in the config, and kept as they are', async () => {
+    const { config, hooks } = await load('hooks.config.ts', 'export default { hooks: { onExit() { return "gone" } } }')
+    expect(config.hooks).toEqual(['onExit'])
+    expect(hooks.onExit?.({ config, reason: 'stop' })).toBe('gone')
+  })
+
+  test('what it throws is told with its place and without secrets', async () => {
+    const failing = load('bad.config.ts', 'export {}\nthrow new Error("amqp://u:canary@h is down")')
+    await expect(failing).rejects.toThrow(/bad\.config\.ts cannot be used:\s+the file: .*Error: amqp:\/\/u:\*\*\*@h is down/)
+    await expect(load('bad2.config.ts', 'export default () => { throw "no" }')).rejects.toThrow(/a function that returns a config, got no/)
+    await expect(loadConfig({ file: 'none.config.ts', root })).rejects.toThrow(/an existing file/)
+  })
+})
+
+test('the bus URL of the children', () => {
+  expect(busUrlOf(resolve({ bus: { url: ['amqp://a', 'amqp://b'] } }))).toBe('amqp://a,amqp://b')
+  expect(busUrlOf(resolve({ bus: { data: '/data/my app?#%' } }))).toBe('omnibus:///data/my%20app%3F%23%25?spawn=false')
+})
+
+test.each([
+  ['amqp://u:p@a/v', 'amqp://u:***@a/v'],
+  ['amqp://u:p@a:1,b:2/v', 'amqp://u:***@a:1,b:2/v'],
+  ['amqp://u:p@a,u2:p2@b/v', 'amqp://u:***@a,u2:***@b/v'],
+  ['amqp://u:p,p@h', 'amqp://u:***@h'],
+  ['amqp://u:p/p@h', 'amqp://u:***@h'],
+  ['amqp://u:p@p@h', 'amqp://u:***@h'],
+  ['redis://:p@h:1/0', 'redis://:***@h:1/0'],
+  ['cannot reach amqp://u:p@h, https://a.b/c', 'cannot reach amqp://u:***@h, https://a.b/c'],
+  ['https://h/?x=1&access_token=p&y=2', 'https://h/?x=1&access_token=***&y=2'],
+  ['amqp://h:1/v and nothing else', 'amqp://h:1/v and nothing else'],
+])('%s is written as %s', (text, expected) => {
+  expect(redactText(text)).toBe(expected)
+  expect(redactDeep({ a: [text], b: 1 })).toEqual({ a: [expected], b: 1 })
+})
