@@ -6,7 +6,7 @@ import { Engine, type EngineEvent, type QueueStats } from './engine/index.ts'
 import { isLoopback } from './listener/handshake.ts'
 import { Listener, type ListenerEvent } from './listener/listener.ts'
 import { keptPassword } from './password.ts'
-import { openStore } from './store/sqlite-store.ts'
+import { openStore, type SqliteStore } from './store/sqlite-store.ts'
 
 /** Below this much free space publishes are refused, so that what is settled can still be written. Bytes. */
 const MIN_FREE = 64 * 1024 * 1024
@@ -42,7 +42,11 @@ export interface BrokerStats {
 /** Opens the store, serves it and announces where. Only for the holder of the folder's lock. */
 export async function startOwner(options: OwnerOptions): Promise<Owner> {
   const { data, listen, onEvent, onIdle, minFreeBytes = MIN_FREE } = options
-  const store = openStore(join(data, 'broker.db'))
+  // The log must fit into the reserve, or it could not be written into the main file when that is what makes room.
+  const logPages = Math.min(4000, Math.max(100, Math.floor(minFreeBytes / 4 / 4096)))
+  const store = openStore(join(data, 'broker.db'), { logPages })
+  let cramped = false
+  let failed = false
   const engine = new Engine({
     clock: systemClock,
     store,
@@ -51,7 +55,11 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
         callback()
         listener.flush()
       }),
-    onEvent,
+    onEvent: (event) => {
+      if (event.type === 'store-full') cramped = true
+      if (event.type === 'store-failed') failed = true
+      onEvent(event)
+    },
   })
   const idle = idleTimer(onIdle)
   const password = listen && !isLoopback(listen.host) && listen.host !== 'localhost' ? keptPassword(data) : undefined
@@ -76,11 +84,20 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
     store.close(false)
     throw error
   }
-  const watch = watchDisk(data, minFreeBytes, (reason) => {
+  let low = false
+  const checkDisk = (): void => {
+    if (low || cramped) cramped = !reclaimed(store)
+    const { bavail, bsize } = statfsSync(data)
+    const free = bavail * bsize
+    if (free < minFreeBytes === low) return
+    low = !low
+    const reason = low ? `DISK_LOW: ${free} bytes are free, ${minFreeBytes} are needed` : undefined
     engine.setAlarm(reason)
     listener.tellBlocked(reason)
     onEvent(reason === undefined ? { type: 'disk-ok' } : { type: 'disk-low', reason })
-  })
+  }
+  checkDisk()
+  const watch = setInterval(checkDisk, CHECK_DISK_MS).unref()
 
   return {
     socket,
@@ -94,22 +111,19 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
       listener.flush()
       await listener.close(320, 'CONNECTION_FORCED - the broker stops')
       engine.close()
-      store.close(true)
+      store.close(!failed)
     },
   }
 }
 
-function watchDisk(data: string, minFree: number, onChange: (reason: string | undefined) => void): NodeJS.Timeout {
-  let low = false
-  const check = (): void => {
-    const { bavail, bsize } = statfsSync(data)
-    const free = bavail * bsize
-    if (free < minFree === low) return
-    low = !low
-    onChange(low ? `DISK_LOW: ${free} bytes free, ${minFree} needed` : undefined)
+function reclaimed(store: SqliteStore): boolean {
+  try {
+    store.reclaim()
+    return true
+  } catch {
+    // As full as before; the next check tries again.
+    return false
   }
-  check()
-  return setInterval(check, CHECK_DISK_MS).unref()
 }
 
 /** Returns what must be told the number of clients at each change. */

@@ -40,7 +40,7 @@ const TEMPORARY = `
  * not ours, newer, or damaged. While it is open, nothing else in the process may open or close the file: closing any
  * descriptor of it would drop the locks SQLite holds on it (POSIX fcntl locks belong to the process).
  */
-export function openDatabase(path: string): DatabaseSync {
+export function openDatabase(path: string, logPages: number): DatabaseSync {
   if (!existsSync(path)) {
     if (existsSync(`${path}-wal`)) throw new StoreRefusedError(path, `is missing, though its write-ahead log ${path}-wal is there`)
     create(path)
@@ -48,7 +48,8 @@ export function openDatabase(path: string): DatabaseSync {
   try {
     check(path)
     const db = new DatabaseSync(path)
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864')
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${logPages}`)
+    db.exec(`PRAGMA journal_size_limit = ${logPages * 2 * 4096}`)
     // Without these two a confirm would promise what is not on disk.
     expectPragma(db, path, 'journal_mode', 'wal')
     expectPragma(db, path, 'synchronous', 2)

@@ -30,13 +30,20 @@ interface Table {
 }
 
 export interface SqliteStore extends Store {
+  /** Gives some of the room that deleted messages took back to the file system. Throws `StoreFullError` where there is none to work with. */
+  reclaim(): void
   /** Writes the log into the main file and closes. `clean`: no message was with a consumer. */
   close(clean: boolean): void
 }
 
+/** Pages (of 4 KiB) the write-ahead log grows to before it is written into the main file. */
+const LOG_PAGES = 4000
+/** Pages given back to the file system at a time; moving them takes some milliseconds. */
+const RECLAIMED_PAGES = 2000
+
 /** Opens the store in the file `path`. Throws `StoreRefusedError`. */
-export function openStore(path: string): SqliteStore {
-  const db = openDatabase(path)
+export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: number } = {}): SqliteStore {
+  const db = openDatabase(path, logPages)
   const kept = prepareTable(db, 'main.message')
   const spilled = prepareTable(db, 'temp.spill')
   const tableOf = (queue: QueueKey): Table => (queue.kept ? kept : spilled)
@@ -118,9 +125,21 @@ export function openStore(path: string): SqliteStore {
         ),
       )
     },
+    reclaim() {
+      guard(() => {
+        // Once before, since the log takes room too, and what is reclaimed goes through it.
+        db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+        db.exec(`PRAGMA incremental_vacuum(${RECLAIMED_PAGES})`)
+        db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      })
+    },
     close(clean) {
-      if (clean) transaction(() => run("INSERT OR REPLACE INTO meta VALUES ('clean', 1)"))
-      db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      try {
+        if (clean) transaction(() => run("INSERT OR REPLACE INTO meta VALUES ('clean', 1)"))
+        db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      } catch {
+        // What is committed lies in the log, and is read from there at the next start.
+      }
       db.close()
     },
   }
