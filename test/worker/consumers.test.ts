@@ -39,7 +39,7 @@ describe.each([
 
   interface Scene {
     readonly contract: Contract
-    readonly start: (settings?: Parameters<typeof consumersConfig>[1]) => Child
+    readonly start: (settings?: Parameters<typeof consumersConfig>[1], env?: Record<string, string>) => Child
     readonly publish: (job: Job) => Promise<void>
     /** Messages that are ready in the queue. */
     readonly waiting: () => Promise<number>
@@ -53,8 +53,8 @@ describe.each([
     await connection.declare(contract.Job.exchange, contract.jobs)
     return {
       contract,
-      start(settings) {
-        const child = startChild('consumers', { env: { OMNIBUS_BUS_URL: url, TEST_NAME: name } })
+      start(settings, env) {
+        const child = startChild('consumers', { env: { OMNIBUS_BUS_URL: url, TEST_NAME: name, ...env } })
         child.send({ type: 'start', unit: 'work.1', consumer: 'work', config: consumersConfig(work, settings) })
         return child
       },
@@ -135,6 +135,14 @@ describe.each([
       expect(await child.stop()).toEqual({ code: 0, signal: null })
     },
   )
+
+  threads('a thread is not silent while it loads', async () => {
+    const { start } = await scene()
+    await using child = start({ kind: 'thread', heartbeatTimeoutMs: 500 }, { LOAD_MS: '2000' })
+    await child.message('ready')
+    expect(child.output().match(/^loaded in thread/gm)).toHaveLength(1)
+    expect(await child.stop()).toEqual({ code: 0, signal: null })
+  })
 
   threads('a thread that not even terminating ends takes its host along', async () => {
     const { start, publish } = await scene()

@@ -25,9 +25,12 @@ export interface Thread {
 }
 
 export interface ThreadOptions {
-  /** Longest its event loop may be silent; 0 is for ever. Milliseconds. */
+  /** Its entry must be loaded by then. Loading blocks the event loop, so silence means nothing before. Milliseconds. */
+  readonly startMs: number
+  /** Longest its event loop may be silent after that; 0 is for ever. Milliseconds. */
   readonly silenceMs: number
-  readonly onHang: () => void
+  /** It is about to be terminated, and why. */
+  readonly onHang: (reason: string) => void
   /** It does not end even when terminated. */
   readonly onUnkillable: () => void
 }
@@ -43,6 +46,7 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
   let reason: string | undefined
   let failure: Error | undefined
   let cut: readonly string[] | undefined
+  let loaded = false
   let silentChecks = 0
   let activated: Promise<void> | undefined
 
@@ -53,9 +57,12 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
   }
 
   worker.on('message', (message: FromThread) => {
-    silentChecks = 0
+    if (message.type === 'beat') status = message.status
+    // A connection is told of once the entry is loaded.
+    loaded ||= message.type === 'ready' || status.connected !== undefined
+    if (loaded) silentChecks = 0
+    if (message.type === 'beat') return
     if (message.type === 'ready') ready.resolve()
-    else if (message.type === 'beat') status = message.status
     else if (message.type === 'stopped') cut = message.cut
     else {
       reason = message.message
@@ -78,10 +85,11 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
   // side has run, and no thread is to blame.
   const check = setInterval(() => {
     silentChecks += 1
-    if (options.silenceMs === 0 || silentChecks * THREAD_BEAT_MS < options.silenceMs) return
+    const limitMs = loaded ? options.silenceMs : options.startMs
+    if (limitMs === 0 || silentChecks * THREAD_BEAT_MS < limitMs) return
     clearInterval(check)
-    reason = `silent for ${options.silenceMs} ms`
-    options.onHang()
+    reason = loaded ? `its event loop was silent for ${limitMs} ms` : `its entry was not loaded within ${limitMs} ms`
+    options.onHang(reason)
     void terminate()
   }, THREAD_BEAT_MS)
 

@@ -27,8 +27,9 @@ export async function startThreads(name: string, settings: ConsumerSettings, con
 
   const open = (label: string): Thread =>
     startThread(new Worker(threadUrl(), { name: label, workerData: { label, name, entry: settings.entry, logLevel: context.log.level } }), {
+      startMs: settings.startTimeoutMs,
       silenceMs: settings.heartbeatTimeoutMs,
-      onHang: () => log.write('error', `${label}: its event loop was silent for ${settings.heartbeatTimeoutMs} ms; replaced`),
+      onHang: (reason) => log.write('error', `${label} is terminated: ${reason}`),
       // Nothing can end a thread that is stuck in a system call, not even the exit of this process from within.
       onUnkillable: () => process.kill(process.pid, 'SIGKILL'),
     })

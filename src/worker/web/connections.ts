@@ -38,6 +38,8 @@ export interface Connections {
 interface Connection {
   readonly socket: Duplex & { readonly bytesRead?: number }
   readonly responses: Set<ServerResponse>
+  /** Listens to each response's `close`: one function for all, since this is on the way of every request. */
+  readonly onAnswered: (this: ServerResponse) => void
   served: boolean
   /** No HTTP (any more): a WebSocket, a tunnel, or a server that never spoke it. */
   raw: 'websocket' | 'other' | undefined
@@ -57,7 +59,22 @@ export function trackConnections(): Connections {
     // Not 0 where TLS has shaken hands.
     const { bytesRead } = socket
     const quietSince = systemClock.monotonic()
-    const connection: Connection = { socket, responses: new Set(), served: false, raw, bytesRead, bytesAtRest: bytesRead, quietSince }
+    const responses = new Set<ServerResponse>()
+    const connection: Connection = {
+      socket,
+      responses,
+      served: false,
+      raw,
+      bytesRead,
+      bytesAtRest: bytesRead,
+      quietSince,
+      onAnswered() {
+        responses.delete(this)
+        connection.served = true
+        connection.bytesAtRest = socket.bytesRead
+        connection.quietSince = systemClock.monotonic()
+      },
+    }
     connections.set(socket, connection)
     socket.once('close', () => connections.delete(socket))
     return connection
@@ -69,12 +86,7 @@ export function trackConnections(): Connections {
     const connection = connections.get(request.socket) ?? add(request.socket, undefined)
     connection.responses.add(response)
     if (draining) response.setHeader('Connection', 'close')
-    response.once('close', () => {
-      connection.responses.delete(response)
-      connection.served = true
-      connection.bytesAtRest = request.socket.bytesRead
-      connection.quietSince = systemClock.monotonic()
-    })
+    response.on('close', connection.onAnswered)
   }
 
   const onUpgrade = (request: IncomingMessage, socket: Duplex): void => {
