@@ -2,8 +2,9 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Bus, type BusOptions } from './bus/bus.ts'
-import { Connection, type ConnectionOptions } from './core/connection.ts'
-import { BUS_URL_VARIABLE, HOST_SYMBOL, type Host } from './core/host.ts'
+import { Connection } from './core/connection.ts'
+import type { ConnectionOptions } from './core/connection-options.ts'
+import { BUS_URL_VARIABLE, HOST_SYMBOL, type Host, type HostedResource } from './core/host.ts'
 import { parseUrls } from './core/urls.ts'
 import { checkSchemes, transportFor } from './transports/table.ts'
 
@@ -16,20 +17,30 @@ export interface CreateBusOptions extends BusOptions {
   readonly connection?: ConnectionOptions
 }
 
-/** A connection to a broker: lazy, and it recovers by itself. `url` as in `createBus()`. Throws `ConfigError`. */
+/**
+ * A connection to a broker: lazy, and it recovers by itself. `url` as in `createBus()`. Under the supervisor its host
+ * flushes and closes it at stop; elsewhere call `close()`. Throws `ConfigError`.
+ */
 export function connect(url?: string | readonly string[], options: ConnectionOptions = {}): Connection {
+  return hosted(open(url, options))
+}
+
+/** A bus; stopped as a connection is. Throws `ConfigError`. */
+export function createBus(options: CreateBusOptions = {}): Bus {
+  const { url, connection, ...rest } = options
+  return hosted(new Bus((onEvent) => open(url, { ...connection, onEvent }), rest))
+}
+
+function open(url: string | readonly string[] | undefined, options: ConnectionOptions): Connection {
   const urls = parseUrls(url ?? defaultUrl())
   checkSchemes(urls)
   return new Connection(urls, transportFor, options)
 }
 
-/** A bus. Under the supervisor its host flushes and closes it at stop; elsewhere call `close()`. Throws `ConfigError`. */
-export function createBus(options: CreateBusOptions = {}): Bus {
-  const { url, connection, ...rest } = options
-  const bus = new Bus((onEvent) => connect(url, { ...connection, onEvent }), rest)
+function hosted<T extends HostedResource>(resource: T): T {
   const host = Reflect.get(globalThis, Symbol.for(HOST_SYMBOL)) as Host | undefined
-  host?.register(bus)
-  return bus
+  host?.register(resource)
+  return resource
 }
 
 function defaultUrl(): string {
@@ -54,7 +65,8 @@ export {
 export { type Event, event } from './bus/event.ts'
 export { Reject, RetryAfter } from './bus/outcome.ts'
 export { type ExponentialOptions, type RetryPolicy, exponential, noRetry } from './bus/retry.ts'
-export type { Connection, ConnectionEvent, ConnectionOptions, ConsumeOptions, PublishOptions } from './core/connection.ts'
+export type { Connection } from './core/connection.ts'
+export type { ConnectionEvent, ConnectionOptions, ConsumeOptions, PublishOptions } from './core/connection-options.ts'
 export type { Consumer, DeliveryHandler } from './core/consumer.ts'
 export type { Delivery } from './core/delivery.ts'
 export { type Binding, type Exchange, type ExchangeOptions, type Queue, type QueueOptions, bind, exchange, queue } from './core/entities.ts'

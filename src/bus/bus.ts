@@ -1,7 +1,8 @@
 /** The bus: publish events, run consumers, stop cleanly. Everything it does goes through one `Connection`. */
 import { channel } from 'node:diagnostics_channel'
 import { systemClock } from '../core/clock.ts'
-import type { Connection, ConnectionEvent } from '../core/connection.ts'
+import type { Connection } from '../core/connection.ts'
+import type { ConnectionEvent } from '../core/connection-options.ts'
 import type { Consumer } from '../core/consumer.ts'
 import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
@@ -68,6 +69,11 @@ export class Bus {
     return this.#connection.connected
   }
 
+  /** `close()` was called. */
+  get closed(): boolean {
+    return this.#closed !== undefined
+  }
+
   /** Resolves when connected and `declares` exist. Rejects with `ConnectionError` or `TopologyError`. */
   async ready(options: { deadlineMs?: number } = {}): Promise<void> {
     await this.#connection.ready(options)
@@ -126,6 +132,10 @@ export class Bus {
     const { deadlineMs = 25_000 } = options
     this.#closed ??= this.#close(deadlineMs)
     return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
   async #close(deadlineMs: number): Promise<void> {

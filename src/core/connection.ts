@@ -2,66 +2,18 @@
  * The level below the bus, which is Kombu's: declare, publish, consume, get. Lazy, and it recovers by itself: publishing
  * and consuming have a link each, so that a broker that blocks publishers never stops consumers.
  */
-import { type Clock, systemClock } from './clock.ts'
+import { systemClock } from './clock.ts'
 import { Codecs, type CodecOptions } from './codecs.ts'
+import type { ConnectionOptions, ConsumeOptions, PublishOptions, Purpose } from './connection-options.ts'
 import { Consumer, type DeliveryHandler } from './consumer.ts'
 import { Delivery } from './delivery.ts'
 import { type Exchange, type Queue, isExchange, isQueue } from './entities.ts'
 import { ClosedError, ConfigError, ConnectionError, UnsupportedError } from './errors.ts'
 import { Link } from './link.ts'
-import type { Headers, MessageProperties } from './message.ts'
+import type { Headers } from './message.ts'
 import { show } from './options.ts'
 import { Publisher, type PublishOutcome } from './publisher.ts'
 import type { Capabilities, QueueState, Session, Transport } from './transport.ts'
-
-export interface ConnectionOptions extends CodecOptions {
-  /** Shown by brokers that show names. @default 'omnibus' */
-  readonly name?: string
-  /** Opening one session may take this long. Milliseconds. @default 5_000 */
-  readonly connectTimeoutMs?: number
-  /** Interval of heartbeats; a silent broker is given up after two to three. Milliseconds, 0 for none. @default 10_000 */
-  readonly heartbeatMs?: number
-  /** Every publish, declaration and query settles within this. Milliseconds. @default 10_000 */
-  readonly deadlineMs?: number
-  /** Most unconfirmed messages at a time; further publishes wait. @default 1_000 */
-  readonly maxInFlight?: number
-  /** Between attempts to connect: doubled each pass over the hosts, with jitter. @default { minMs: 100, maxMs: 30_000 } */
-  readonly backoff?: { readonly minMs: number; readonly maxMs: number }
-  /** Everything worth a log line. Must not throw. @default nothing */
-  readonly onEvent?: (event: ConnectionEvent) => void
-  readonly clock?: Clock
-}
-
-export type Purpose = 'publish' | 'consume'
-
-export type ConnectionEvent =
-  | { readonly type: 'up'; readonly purpose: Purpose }
-  | { readonly type: 'down'; readonly purpose: Purpose; readonly error: ConnectionError; readonly retryInMs: number }
-  | { readonly type: 'blocked'; readonly reason: string }
-  | { readonly type: 'unblocked' }
-  | { readonly type: 'cancelled'; readonly queue: string; readonly reason: string }
-  | { readonly type: 'redeclare-failed'; readonly name: string; readonly error: unknown }
-  | { readonly type: 'resubscribe-failed'; readonly queue: string; readonly error: unknown }
-  | { readonly type: 'handler-failed'; readonly queue: string; readonly error: unknown }
-
-export interface PublishOptions extends MessageProperties {
-  /** @default the connection's `deadlineMs` */
-  readonly deadlineMs?: number
-  readonly signal?: AbortSignal
-  /** Reject when no queue gets the message. @default true */
-  readonly mandatory?: boolean
-}
-
-export interface ConsumeOptions {
-  /** Most unsettled deliveries at a time; 0 is no limit. @default 100 */
-  readonly prefetch?: number
-  /** No other consumer may be on the queue. @default false */
-  readonly exclusive?: boolean
-  /** The broker forgets messages as it sends them; what a crash holds is lost. @default false */
-  readonly noAck?: boolean
-  /** `x-priority` and the like. */
-  readonly arguments?: Headers
-}
 
 /** How `Connection` finds a transport: the table of schemes is the caller's, and loads lazily. */
 export type TransportTable = (url: URL) => Promise<Transport>
@@ -104,6 +56,11 @@ export class Connection {
   get connected(): boolean {
     const links = [this.#publishing, this.#consuming].filter((link) => link.started)
     return links.length > 0 && links.every((link) => link.session !== undefined)
+  }
+
+  /** `close()` was called. */
+  get closed(): boolean {
+    return this.#closed !== undefined
   }
 
   /** Messages published and not yet settled. */
@@ -232,6 +189,10 @@ export class Connection {
   close(options: { deadlineMs?: number } = {}): Promise<void> {
     this.#closed ??= this.#close(options.deadlineMs ?? 25_000)
     return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
   async #close(deadlineMs: number): Promise<void> {

@@ -14,6 +14,8 @@ export interface Host {
 export interface HostedResource {
   /** What it needs is connected; part of the unit's readiness. */
   readonly connected: boolean
+  /** Its user has closed it; it counts no more. */
+  readonly closed: boolean
   /** Flushes and closes, by the deadline. */
   close(options: { readonly deadlineMs: number }): Promise<void>
 }

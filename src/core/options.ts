@@ -107,18 +107,6 @@ export function callable<T extends (...args: any[]) => unknown>(fallback?: T): F
   )
 }
 
-/** The first of several shapes that fits; `expected` describes them all. */
-export function either<T>(expected: string, fields: readonly Field<T>[], fallback?: T): Field<T> {
-  return withFallback(fallback, (value, path, problems) => {
-    for (const field of fields) {
-      const tried: Problem[] = []
-      const read = field.read(value, path, tried)
-      if (tried.length === 0) return read
-    }
-    return refuse(problems, path, expected, value)
-  })
-}
-
 /** A value some other code understands; only its kind is checked. */
 export function instance<T>(expected: string, test: (value: unknown) => value is T, fallback?: T): Field<T> {
   return withFallback(fallback, (value, path, problems) => (test(value) ? value : refuse(problems, path, expected, value)))

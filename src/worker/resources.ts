@@ -30,6 +30,7 @@ export function hostResources(log: Log): Resources {
   Reflect.set(globalThis, Symbol.for(HOST_SYMBOL), host)
   return {
     connected() {
+      for (const resource of registered) if (resource.closed) registered.delete(resource)
       if (registered.size === 0) return undefined
       for (const resource of registered) if (!resource.connected) return false
       return true

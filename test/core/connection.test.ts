@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { Connection, type ConnectionEvent, type ConnectionOptions } from '../../src/core/connection.ts'
+import { Connection } from '../../src/core/connection.ts'
+import type { ConnectionEvent, ConnectionOptions } from '../../src/core/connection-options.ts'
 import { exchange, queue } from '../../src/core/entities.ts'
 import { ClosedError, ConnectionError, PublishError } from '../../src/core/errors.ts'
 import { parseUrls } from '../../src/core/urls.ts'
