@@ -16,11 +16,14 @@ import { message, openSession, type OpenWishes, publish, unique } from './sessio
 const PASSWORD = 'canary-7f3a'
 
 async function failure(url: string | URL, wishes: OpenWishes = {}): Promise<ConnectionError> {
-  const error: unknown = await openSession(url, wishes).then(
+  const deaths: ConnectionError[] = []
+  const error: unknown = await openSession(url, { ...wishes, deaths }).then(
     () => new Error('it was opened'),
     (reason: unknown) => reason,
   )
   expect(error).toBeInstanceOf(ConnectionError)
+  // What never lived cannot die.
+  expect(deaths).toEqual([])
   // With everything an error printer would show, causes included.
   expect(inspect(error, { depth: 10, showHidden: true })).not.toContain(PASSWORD)
   return error as ConnectionError

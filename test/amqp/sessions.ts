@@ -16,11 +16,13 @@ export interface OpenWishes {
   connectTimeoutMs?: number
   signal?: AbortSignal
   transport?: Transport
+  /** Where deaths are written; given by who wants to see them when opening fails. */
+  deaths?: ConnectionError[]
 }
 
 export async function openSession(url: string | URL, wishes: OpenWishes = {}): Promise<Recorded> {
   const { heartbeatMs = 10_000, connectTimeoutMs = 10_000, signal = new AbortController().signal, transport = amqpTransport } = wishes
-  const deaths: ConnectionError[] = []
+  const { deaths = [] } = wishes
   const blocks: string[] = []
   const session = await transport.open({
     url: new URL(url),

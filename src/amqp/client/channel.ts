@@ -166,10 +166,12 @@ export class Channel {
   }
 
   #answer(method: Method, content: Content | undefined): void {
-    const call = this.#calls.shift()
+    // Taken off only once it is answered: a wrong answer ends the connection, which rejects all that still stand here.
+    const [call] = this.#calls
     if (!call?.replies.includes(method.name)) {
       throw new ProtocolError(`${method.name} came where ${call?.replies.join(' or ') ?? 'nothing'} was expected`, REPLY.commandInvalid)
     }
+    this.#calls.shift()
     call.resolve(method, content)
   }
 
