@@ -1,8 +1,10 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { ADDRESS_EXPECTED, normalAddress } from '../config/address.ts'
-import { ConfigError } from '../core/errors.ts'
+import { ConfigError, messageOf } from '../core/errors.ts'
+import type { BrokerEvent } from '../broker/index.ts'
 import { EXIT } from '../supervisor/exit-codes.ts'
+import type { MasterLog } from '../supervisor/log.ts'
 
 interface BrokerCommandOptions {
   readonly listen?: string
@@ -31,7 +33,7 @@ async function runBroker({ listen, data, untilIdle }: { listen: string | undefin
     data: resolve(data),
     ...(address !== undefined && { listen: address }),
     untilIdle,
-    onEvent: (event: unknown) => log.write('info', 'broker', { unit: 'broker', event }),
+    onEvent: (event) => logEvent(log, event),
   })
   const { promise: signalled, resolve: stop } = Promise.withResolvers<void>()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.on(signal, () => stop())
@@ -39,4 +41,26 @@ async function runBroker({ listen, data, untilIdle }: { listen: string | undefin
   await Promise.race([signalled, running.closed])
   await running.stop()
   return EXIT.stopped
+}
+
+function logEvent(log: MasterLog, event: BrokerEvent): void {
+  const error = 'error' in event && event.error !== undefined ? messageOf(event.error) : undefined
+  const about = { unit: 'broker', ...event, error }
+  switch (event.type) {
+    case 'owner':
+      return log.write('info', `The broker accepts on ${[event.socket, event.listening].filter(Boolean).join(' and ')}`, about)
+    case 'standby':
+      return log.write('info', 'The broker stands by: another process owns its folder', about)
+    case 'client-open':
+    case 'client-end':
+      return log.write('debug', event.type, about)
+    case 'disk-ok':
+      return log.write('info', 'The broker takes publishes again', about)
+    case 'ended':
+      return error === undefined
+        ? log.write('info', 'The broker ends: its last client has left', about)
+        : log.write('error', `The broker ends: ${error}`, about)
+    default:
+      return log.write('error', `The broker reports ${event.type}${error === undefined ? '' : `: ${error}`}`, about)
+  }
 }

@@ -21,10 +21,8 @@ export function nextDeadline(state: State): number | undefined {
     consider(hopelessAt(state, child))
   }
   if (state.stop) return next
-  // A wait that is over and still unused waits for something else, such as an earlier stage.
-  for (const at of [state.reload?.retryAt, ...[...state.slots.values()].map(({ retryAt }) => retryAt)]) {
-    if (at !== undefined && at > now(state)) consider(at)
-  }
+  for (const slot of state.slots.values()) consider(slot.retryAt)
+  consider(state.reload?.retryAt)
   return next
 }
 
@@ -32,6 +30,7 @@ export function nextDeadline(state: State): number | undefined {
 export function passDeadlines(state: State): Child[] {
   const gone: Child[] = []
   forgiveIfAsleep(state)
+  endWaits(state)
   for (const child of state.children.values()) {
     const { deadline } = child
     const silent = silentAt(child)
@@ -47,6 +46,13 @@ export function passDeadlines(state: State): Child[] {
     }
   }
   return gone
+}
+
+/** A wait that is over is taken away even where an earlier stage still holds the restart up: each deadline passes once. */
+function endWaits(state: State): void {
+  for (const wait of [...state.slots.values(), ...(state.reload ? [state.reload] : [])]) {
+    if (wait.retryAt !== undefined && wait.retryAt <= now(state)) wait.retryAt = undefined
+  }
 }
 
 function hopelessAt({ stop }: State, { killedAt }: Child): number | undefined {

@@ -36,7 +36,8 @@ export interface Process {
 const LAST_OUTPUT_MS = 500
 
 export function startProcess(request: SpawnRequest, options: ProcessOptions): Process {
-  const { role, label, env, listenFd } = request
+  const { role, env, listenFd } = request
+  let { label } = request
   const output = options.onLine ? 'pipe' : 'inherit'
   const args = [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), options.workerScript, role]
   let child: ChildProcess
@@ -81,6 +82,8 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
   return {
     pid,
     send(message) {
+      // The child that read the config becomes the hook host.
+      if (message.type === 'start') label = message.unit
       // A failure means that it is going, which `exit` tells.
       if (child.connected) child.send(message, () => {})
     },

@@ -49,7 +49,7 @@ export interface UnitStatus {
 
 export type { ConfigOverrides }
 
-export { BUS_URL_VARIABLE, HOST_SYMBOL, type Host, type HostedResource } from '../core/host.ts'
+export { BUS_URL_VARIABLE, type Host, type HostedResource } from '../core/host.ts'
 
 /**
  * The value of the bus URL variable: the configured brokers, or the built-in one's folder, escaped as in a file URL. `spawn=false`

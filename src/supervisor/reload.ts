@@ -127,7 +127,7 @@ function roll(state: State, reload: Reload): void {
     const slot = state.slots.get(reload.queue[0] ?? '')
     if (!slot && reload.queue.length === 0) break
     if (slot?.current && slot.current.generation !== state.generation) {
-      if (!slot.next && reload.retryAt !== undefined && reload.retryAt > now(state)) return
+      if (!slot.next && reload.retryAt !== undefined) return
       slot.next ??= spawnChild(state, slot.unit, slot.label, { config: state.config, generation: state.generation, canary: true })
       if (slot.next.phase !== 'ready') return
       retire(state, promote(state, slot, slot.next))

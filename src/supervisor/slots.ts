@@ -25,9 +25,7 @@ export function addSlots(state: State, unit: Unit): void {
 /** Starts a process in each empty place whose wait is over. */
 export function fill(state: State, slots: Iterable<Slot>): void {
   for (const slot of slots) {
-    if (slot.current || slot.next || slot.failed !== undefined) continue
-    if (slot.retryAt !== undefined && slot.retryAt > now(state)) continue
-    slot.retryAt = undefined
+    if (slot.current || slot.next || slot.failed !== undefined || slot.retryAt !== undefined) continue
     slot.current = spawnChild(state, slot.unit, slot.label, { config: state.config, generation: state.generation })
   }
 }
@@ -43,6 +41,12 @@ export function crashed(state: State, slot: Slot, child: Child, how: string): vo
   // Its successor is on the way already.
   if (slot.next) return
   const fields = { unit: slot.label, pid: child.pid, reason: how }
+  if (child.configFault && state.phase === 'starting') {
+    // Trying again would only say the same again.
+    slot.failed = how
+    log(state, 'error', `${slot.label} ${headOf(how)}`, fields)
+    return beginStop(state, 'graceful', EXIT.config)
+  }
   const verdict = afterCrash(slot.crashes, slot.unit.restart, now(state), state.options.random())
   slot.crashes = verdict.crashes
   if (!verdict.giveUp) {
@@ -55,7 +59,7 @@ export function crashed(state: State, slot: Slot, child: Child, how: string): vo
   const { maxCrashes, windowMs } = slot.unit.restart
   log(state, 'error', `${slot.label} ${how}; given up after ${maxCrashes} crashes within ${windowMs / 1000} s`, fields)
   if (state.config?.onPermanentFailure === 'degrade') return
-  beginStop(state, 'graceful', child.configFault ? EXIT.config : EXIT.unitFailed)
+  beginStop(state, 'graceful', EXIT.unitFailed)
 }
 
 /** The successor takes the place; the caller retires whom it returns. */

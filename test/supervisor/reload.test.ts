@@ -62,7 +62,10 @@ describe('a reload', () => {
     ['a consumer that says why', (h: House) => h.behave({ video: 'fail' }), /video\.1 failed: it cannot work/],
     [
       'a consumer that cannot connect',
-      (h: House) => h.behave({ video: 'connecting' }),
+      (h: House) => {
+        h.behave({ video: 'connecting' })
+        h.configure({ consumers: { video: { ...consumers.video, startTimeoutMs: 1_000 } } })
+      },
       /video\.1 was not ready after 1.* \(its bus is not connected\)/,
     ],
     [
@@ -71,7 +74,7 @@ describe('a reload', () => {
       /no longer has a `web` part/,
     ],
   ])('is refused for %s, and all goes on', async (_, spoil, reason) => {
-    await using h = await house({ config: { consumers: { video: { entry: './video.ts', instances: 2, startTimeoutMs: 1_000 } } } })
+    await using h = await house({ config: { consumers } })
     const before = pids((await h.ready()).units)
     spoil(h)
     expect(await refused(h)).toMatch(reason)

@@ -56,6 +56,18 @@ describe('start', () => {
   })
 })
 
+test('a broker whose store is refused ends it at once with 78', () => {
+  const driver = new Driver(config({ onPermanentFailure: 'degrade' }))
+  driver.settle()
+  driver.prepared()
+  const broker = driver.child('broker')
+  driver.tell({ type: 'message', child: broker.id, message: { type: 'failed', message: 'the store is of another version', config: true } })
+  driver.exit(broker, 78)
+  driver.settle()
+  expect(driver.exitCode).toBe(78)
+  expect(driver.labelled('broker')).toHaveLength(0)
+})
+
 describe('crashes', () => {
   test('waits double, and the third within the window is the last', () => {
     const driver = running()
@@ -72,6 +84,16 @@ describe('crashes', () => {
     expect(states(driver)['web.1']).toBe('failed')
     driver.settle()
     expect(driver.exitCode).toBe(69)
+  })
+
+  test('a wait that ends before anybody looks at the clock again is not forgotten', () => {
+    const alone = { ...config().web!, workers: 1, heartbeatTimeoutMs: 0 }
+    const driver = running(config({ hooks: [], consumers: {}, bus: { urls: ['amqp://h'], builtin: false, data: '/' }, web: alone }))
+    driver.exit(driver.child('web.1'), 1)
+    driver.sleep(150)
+    expect(driver.mind.nextDeadline()).toBe(100)
+    driver.pass(0)
+    expect(driver.labelled('web.1')).toHaveLength(1)
   })
 
   test('crashes that lie further apart than the window never add up', () => {
