@@ -72,7 +72,7 @@ describe('kill -9', () => {
         if (heirs.length === 5) resolve()
       })
     })
-    expect(heirs.toSorted()).toEqual([
+    expect(heirs.toSorted(([a], [b]) => Number(a) - Number(b))).toEqual([
       ['0', true, 1],
       ['1', true, 1],
       ['2', true, 1],

@@ -28,7 +28,7 @@ describe('one owner per folder', () => {
       (['owner', 'standby'] as const).find((type) => all[index]?.lines.some((line) => line.includes(`"type":"${type}"`)))
     await waitFor(() => all.every((_, index) => said(index)), { what: 'all to know what they are' })
     const states = all.map((_, index) => said(index))
-    expect(states.toSorted()).toEqual(['owner', 'standby', 'standby'])
+    expect(states.filter((state) => state === 'owner')).toHaveLength(1)
 
     const owner = all[states.indexOf('owner')]!
     const first = readAnnouncement(data)!

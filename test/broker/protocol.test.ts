@@ -71,7 +71,7 @@ describe('the handshake', () => {
 
 describe('errors', () => {
   /** What a client did wrong, and how it is told: on the channel, or with the end of the connection. */
-  const wrong: Record<string, { say(client: RawClient): void; channel?: object; connection?: object }> = {
+  const wrong: Record<string, { say: (client: RawClient) => void; channel?: object; connection?: object }> = {
     'an unknown queue': {
       say: (client) => client.send(1, 'queue.declare', { queue: 'nope', passive: true }),
       channel: { replyCode: 404, replyText: "NOT_FOUND - no queue 'nope' in vhost '/'", classId: 50, methodId: 10 },

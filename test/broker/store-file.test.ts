@@ -23,7 +23,7 @@ function filled(): { data: string; path: string } {
   return { data, path }
 }
 
-const damage: Record<string, { make(path: string): void; says: RegExp }> = {
+const damage: Record<string, { make: (path: string) => void; says: RegExp }> = {
   'an empty file': { make: (path) => truncateSync(path, 0), says: /is not a store of this broker/ },
   'a truncated file': { make: (path) => truncateSync(path, 8192 + 100), says: /is damaged|cannot be read/ },
   'a file with another header': {

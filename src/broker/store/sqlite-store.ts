@@ -83,9 +83,10 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
     },
     page: (queue, lane, after, limit, maxBytes) => guard(() => page(tableOf(queue), queue, lane, after, limit, maxBytes)),
     read(queue, seq) {
-      const row = guard(() => tableOf(queue).read.get(seq))
+      const row = guard(() => tableOf(queue).read.get(seq) as unknown)
       if (!row) throw new StoreFailedError(`message ${seq} is not in the store`)
-      return messageOf(row)
+      const [, , , , ...message] = row as MessageRow
+      return messageOf(message)
     },
     purge: (queue, lane, after) => transaction(() => tableOf(queue).purge.run(queue.id, lane, after)),
     saveExchange(exchange: StoredExchange) {
@@ -147,6 +148,11 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
 
 function prepareTable(db: DatabaseSync, table: string): Table {
   const columns = 'seq, expires_at, deliveries, redelivered, exchange, routing_key, properties, body'
+  const select = (where: string): StatementSync => {
+    const statement = db.prepare(`SELECT ${columns} FROM ${table} WHERE ${where}`)
+    statement.setReturnArrays(true)
+    return statement
+  }
   return {
     insert: db.prepare(
       `INSERT INTO ${table} (seq, queue, lane, bytes, expires_at, exchange, routing_key, properties, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -154,8 +160,8 @@ function prepareTable(db: DatabaseSync, table: string): Table {
     remove: db.prepare(`DELETE FROM ${table} WHERE seq = ?`),
     removeRange: db.prepare(`DELETE FROM ${table} WHERE seq BETWEEN ? AND ?`),
     giveBack: db.prepare(`UPDATE ${table} SET deliveries = ?, redelivered = 1 WHERE seq = ?`),
-    page: db.prepare(`SELECT ${columns} FROM ${table} WHERE queue = ? AND lane = ? AND seq > ? ORDER BY seq LIMIT ?`),
-    read: db.prepare(`SELECT ${columns} FROM ${table} WHERE seq = ?`),
+    page: select('queue = ? AND lane = ? AND seq > ? ORDER BY seq LIMIT ?'),
+    read: select('seq = ?'),
     purge: db.prepare(`DELETE FROM ${table} WHERE queue = ? AND lane = ? AND seq > ?`),
     clear: db.prepare(`DELETE FROM ${table} WHERE queue = ?`),
   }
@@ -188,24 +194,36 @@ function remove(table: Table, entries: readonly Entry[], kept: boolean): void {
   flush()
 }
 
+/** Rows come as arrays: names would be made anew for each. */
+type MessageRow = readonly [
+  seq: number,
+  expiresAt: number | null,
+  deliveries: number,
+  redelivered: number,
+  exchange: string,
+  routingKey: string,
+  properties: Uint8Array,
+  body: Uint8Array,
+]
+
 function page(table: Table, queue: QueueKey, lane: number, after: number, limit: number, maxBytes: number): StoredMessage[] {
   const found: StoredMessage[] = []
   let bytes = 0
-  for (const row of table.page.iterate(queue.id, lane, after, limit)) {
-    const message = messageOf(row)
-    const expiresAt = row['expires_at']
-    found.push({
-      seq: Number(row['seq']),
-      expiresAt: expiresAt === null ? undefined : Number(expiresAt),
-      deliveries: Number(row['deliveries']),
-      redelivered: row['redelivered'] === 1,
-      message,
-    })
-    bytes += message.properties.length + message.body.length
+  for (const row of table.page.iterate(queue.id, lane, after, limit) as Iterable<unknown>) {
+    const [seq, expiresAt, deliveries, redelivered, ...message] = row as MessageRow
+    found.push({ seq, expiresAt: expiresAt ?? undefined, deliveries, redelivered: redelivered === 1, message: messageOf(message) })
+    bytes += message[2].length + message[3].length
     if (bytes >= maxBytes) break
   }
   return found
 }
+
+const messageOf = ([exchange, routingKey, properties, body]: readonly [string, string, Uint8Array, Uint8Array]): Message => ({
+  exchange,
+  routingKey,
+  properties,
+  body,
+})
 
 type Row = Record<string, SQLOutputValue>
 
@@ -213,13 +231,6 @@ const bytesAt = (row: Row, column: string): Uint8Array => {
   const value = row[column]
   return value instanceof Uint8Array ? value : new Uint8Array()
 }
-
-const messageOf = (row: Row): Message => ({
-  exchange: String(row['exchange']),
-  routingKey: String(row['routing_key']),
-  properties: bytesAt(row, 'properties'),
-  body: bytesAt(row, 'body'),
-})
 
 function load(db: DatabaseSync): Snapshot {
   const number = (sql: string): number => Number(Object.values(db.prepare(sql).get() ?? {})[0] ?? 0)

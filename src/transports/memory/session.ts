@@ -82,8 +82,6 @@ export function memorySession(engine: Engine, clock: Clock): Session {
   }
 
   const end = (how: 'untouched' | 'failed'): void => {
-    if (!open) return
-    engine.flush()
     open = false
     channel.close(how)
     engine.disconnected(owner)
@@ -136,9 +134,13 @@ export function memorySession(engine: Engine, clock: Clock): Session {
       return clock.monotonic()
     },
     async close() {
+      if (!open) return
+      for (const tag of subscriptions.keys()) channel.cancel(tag)
+      engine.flush()
       end('untouched')
     },
     destroy() {
+      if (!open) return
       published.clear()
       end('failed')
     },
