@@ -130,6 +130,7 @@ describe('crashes', () => {
     driver.pass(5_000)
     expect(driver.child('web.1').killed).toBe(false)
     expect(driver.child('web.2').killed).toBe(true)
+    expect(driver.mind.status().reasons).toEqual(['web.2 is stopping'])
   })
 
   test('a process that even SIGKILL does not end is not waited for', () => {
