@@ -50,7 +50,7 @@ function show({ type, time, data }, name) {
 
 function describe(type, data, name) {
   const subject = data.name ?? (name || data.id.slice(-12))
-  if (type === 'video.progressed.v1') return `${subject} · ${data.stage} ${percent(data.progress)}`
+  if (type === 'video.progressed.v1') return `${percent(data.progress)} ${data.stage} · ${subject}`
   if (type === 'video.failed.v1') return `${subject} · ${data.reason}`
   return subject
 }

@@ -4,7 +4,7 @@ const UNITS = ['B', 'kB', 'MB', 'GB', 'TB']
 export function size(bytes) {
   const power = Math.min(UNITS.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3))
   const value = bytes / 1000 ** power
-  return `${value.toFixed(power > 0 && value < 10 ? 1 : 0)} ${UNITS[power]}`
+  return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${UNITS[power]}`
 }
 
 /** `1:05` or `1:01:05`. @param {number} seconds */

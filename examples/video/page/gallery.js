@@ -109,8 +109,8 @@ function facts(record) {
   const video = outputOf(record, 'video')
   if (video && record.bytes) shown.push(`${size(record.bytes)} → ${size(video.bytes)}`)
   else if (record.bytes) shown.push(size(record.bytes))
-  if (record.uploadedAt) shown.push(dayAndTime(record.uploadedAt))
-  return shown.map((text) => element('span', {}, text))
+  const when = record.uploadedAt && element('span', { className: 'when' }, dayAndTime(record.uploadedAt))
+  return [...shown.map((text) => element('span', {}, text)), ...(when ? [when] : [])]
 }
 
 function actions(record) {
