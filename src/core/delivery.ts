@@ -23,8 +23,13 @@ export class Delivery {
     return this.#incoming.body
   }
 
+  /** Empty where their bytes cannot be read; `payload` then says why. */
   get properties(): MessageProperties {
-    return this.#incoming.properties
+    try {
+      return this.#incoming.properties
+    } catch {
+      return {}
+    }
   }
 
   get exchange(): string {
@@ -66,7 +71,7 @@ export class Delivery {
   /** The body, decoded by its content type. Throws `CodecError`; decoded once. */
   get payload(): unknown {
     if (!this.#decoded) {
-      this.#payload = this.#codecs.decode(this.body, this.properties)
+      this.#payload = this.#codecs.decode(this.body, this.#incoming.properties)
       this.#decoded = true
     }
     return this.#payload

@@ -16,6 +16,8 @@ export interface HostedResource {
   readonly connected: boolean
   /** Its user has closed it; it counts no more. */
   readonly closed: boolean
+  /** Connects before it is first used. Rejects with `ConnectionError` at a deadline of its own. */
+  ready?(): Promise<void>
   /** Flushes and closes, by the deadline. */
   close(options: { readonly deadlineMs: number }): Promise<void>
 }

@@ -119,6 +119,7 @@ export type Settlement = 'ack' | 'reject' | 'requeue' | 'release'
 /** A message as a session delivers it. Its body may lie in a shared read buffer, but is never changed afterwards. */
 export interface Incoming {
   readonly body: Uint8Array
+  /** May be decoded when first read, and then throws `CodecError` where their bytes cannot be read. */
   readonly properties: MessageProperties
   readonly exchange: string
   readonly routingKey: string

@@ -11,12 +11,6 @@ export interface Resources {
   close(deadline: Deadline): Promise<readonly string[]>
 }
 
-/** A resource that can be told to connect before it is used, as a bus can. */
-interface Lazy extends HostedResource {
-  /** Rejects with `ConnectionError` at a deadline of its own. */
-  ready(): Promise<void>
-}
-
 /** Sets the host symbol of this thread. Call before any user code loads. */
 export function hostResources(log: Log): Resources {
   const registered = new Set<HostedResource>()
@@ -24,7 +18,7 @@ export function hostResources(log: Log): Resources {
     registered.add(resource)
     // Not before its maker has returned. A lazy one that is not used yet would make the unit look disconnected for ever,
     // and a broker that cannot be reached would only be noticed by the first request.
-    if (isLazy(resource)) queueMicrotask(() => void connect(resource, log))
+    queueMicrotask(() => void connect(resource, log))
   }
   const host: Host = Object.freeze({ register })
   Reflect.set(globalThis, Symbol.for(HOST_SYMBOL), host)
@@ -57,17 +51,13 @@ export async function untilConnected<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-async function connect(resource: Lazy, log: Log): Promise<void> {
+async function connect(resource: HostedResource, log: Log): Promise<void> {
   try {
-    await untilConnected(() => resource.ready())
+    await untilConnected(async () => resource.ready?.())
   } catch (error) {
     // Whoever uses it is told by its own call; the entry decides what follows.
     if (!(error instanceof ClosedError)) log.write('error', `a bus cannot be used: ${messageOf(error)}`, { error })
   }
-}
-
-function isLazy(resource: HostedResource): resource is Lazy {
-  return typeof Reflect.get(resource, 'ready') === 'function'
 }
 
 async function closeOne(resource: HostedResource, deadline: Deadline, log: Log): Promise<boolean> {
