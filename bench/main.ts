@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePorts } from '../test/support/ports.ts'
 import { startRabbit } from '../test/support/rabbitmq.ts'
-import type { Measured } from './messaging/client.ts'
+import type { Measured } from './messaging/workload.ts'
 
 const rounds = Number(process.argv[2] ?? 3)
 const count = Number(process.argv[3] ?? 30_000)
@@ -41,9 +41,13 @@ try {
 }
 
 async function run(client: string, operation: string, url: string, queue: string): Promise<Measured> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'messaging/client.ts'), client, operation, url, queue, String(count)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'messaging/run-client.ts'), client, operation, url, queue, String(count)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk))
   const [code] = (await once(child, 'close')) as [number]

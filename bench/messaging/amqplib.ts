@@ -1,5 +1,5 @@
 import amqplib from 'amqplib'
-import { type Client, payload } from './client.ts'
+import { type Client, payload } from './workload.ts'
 
 export const amqplibClient: Client = {
   async publish(url, queue, count, window) {

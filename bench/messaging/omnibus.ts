@@ -1,5 +1,5 @@
 import { connect, queue as queueOf } from 'omnibus'
-import { type Client, payload } from './client.ts'
+import { type Client, payload } from './workload.ts'
 
 export const omnibusClient: Client = {
   async publish(url, name, count, window) {
