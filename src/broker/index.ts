@@ -6,7 +6,6 @@ import { type BrokerStats, type Owner, type OwnerEvent, startOwner } from './own
 import { prepareFolder } from './store/folder.ts'
 
 export { type Announcement, readAnnouncement } from './announcement.ts'
-export { REMOTE_USER } from './listener/handshake.ts'
 export type { BrokerStats } from './owner.ts'
 export { StoreRefusedError } from './store/refused.ts'
 
