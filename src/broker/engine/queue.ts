@@ -147,7 +147,10 @@ export class Queue {
   get(): Entry | undefined {
     this.#expire()
     const lane = this.#first()
-    return lane && this.#take(lane)
+    const entry = lane && this.#take(lane)
+    // What is the head now may have expired behind it.
+    if (entry) this.#host.touch(this)
+    return entry
   }
 
   /** Delivers to who has room, then drops what is expired or too much. */
