@@ -9,6 +9,8 @@ const LOAD_TIMEOUT_MS = 30_000
 const HOOK_SLACK_MS = 1_000
 /** For a config child whose work is done. */
 export const LOADER_STOP_MS = 1_000
+/** Most brokers that are there at all are reached by then; the next beat after it lets the start go on. */
+const CONNECT_MS = 2_000
 /** For a child that never served anything. */
 const UNREADY_STOP_MS = 2_000
 
@@ -43,6 +45,7 @@ export function spawnChild(state: State, unit: Unit, label: string, { config, ge
     deadline: undefined,
     lastBeatAt: now(state),
     status: {},
+    connectingSince: undefined,
     reason: undefined,
     configFault: false,
     killedAt: undefined,
@@ -122,9 +125,10 @@ export function retire(state: State, child: Child | undefined): void {
   stopChild(state, child, 'reload', child.unit.stage === 'hooks' ? hookTimeoutMs : gracefulTimeoutMs)
 }
 
-/** Loaded and working as far as it can alone: a consumer that waits for its broker is up, or nothing after it would start. */
-export function isUp(child: Child): boolean {
-  return child.phase === 'ready' || (child.phase === 'starting' && isConnecting(child))
+/** Loaded and working as far as it can alone: a consumer whose broker stays away is up, or nothing after it would start. */
+export function isUp(state: State, child: Child): boolean {
+  if (child.phase === 'ready') return true
+  return child.phase === 'starting' && child.connectingSince !== undefined && now(state) - child.connectingSince >= CONNECT_MS
 }
 
 export function isConnecting(child: Child): boolean {

@@ -1,2 +1,1 @@
-export { EXIT } from './exit-codes.ts'
 export { type MasterOptions, runMaster } from './master.ts'

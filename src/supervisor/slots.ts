@@ -31,8 +31,8 @@ export function fill(state: State, slots: Iterable<Slot>): void {
 }
 
 /** Its stage need not wait for it: it is up, or given up. */
-export function isSettled(slot: Slot): boolean {
-  return slot.failed !== undefined || (slot.current !== undefined && isUp(slot.current))
+export function isSettled(state: State, slot: Slot): boolean {
+  return slot.failed !== undefined || (slot.current !== undefined && isUp(state, slot.current))
 }
 
 /** The process of this place ended without having been asked to. */

@@ -34,6 +34,8 @@ export interface Child {
   deadline: { readonly at: number; readonly why: 'load' | 'start' | 'stop' } | undefined
   lastBeatAt: number
   status: UnitStatus
+  /** Since when it has been loaded and has tried to connect to its broker. */
+  connectingSince: number | undefined
   /** Why it ended, where that is known before it does. */
   reason: string | undefined
   configFault: boolean

@@ -97,7 +97,7 @@ function advanceStart(state: State): void {
     fill(state, slots)
     // The child that read the config waited, loaded, for the broker to be up.
     for (const { current, unit } of slots) if (current?.phase === 'loaded' && state.config) becomeHost(state, current, unit, state.config)
-    if (!slots.every(isSettled)) return
+    if (!slots.every((slot) => isSettled(state, slot))) return
   }
   state.phase = 'running'
   if (state.url === undefined) log(state, 'info', 'Ready')
@@ -134,6 +134,7 @@ function onMessage(state: State, child: Child, message: FromChild): void {
     case 'beat':
       child.lastBeatAt = now(state)
       child.status = message.status
+      child.connectingSince = isConnecting(child) ? (child.connectingSince ?? now(state)) : undefined
       // Its broker is away, which killing it would not mend. In a reload it still has to connect in time.
       if (child.deadline?.why === 'start' && !child.canary && isConnecting(child)) child.deadline = undefined
       return

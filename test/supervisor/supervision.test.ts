@@ -32,6 +32,29 @@ describe('start', () => {
     expect(driver.logs.at(-1)).toBe('Listening on http://127.0.0.1:8000')
   })
 
+  test('goes on without a consumer whose broker stays away, and does not kill it', () => {
+    const driver = new Driver(config({ hooks: [], bus: { urls: ['amqp://h'], builtin: false, data: '/' } }))
+    driver.behave(driver.child('config'))
+    driver.prepared()
+    driver.behave(driver.child('video.1'))
+    const away = driver.child('video.2')
+    driver.beat(away, { connected: false })
+    expect(driver.labelled('web.1')).toHaveLength(0)
+    const beats = (seconds: number): void => {
+      for (let i = 0; i < seconds; i++) {
+        driver.pass(1_000)
+        for (const child of driver.children.values()) driver.beat(child, child === away ? { connected: false } : {})
+      }
+    }
+    beats(3)
+    driver.behave(driver.child('web.1'))
+    driver.behave(driver.child('web.2'))
+    // Far beyond its startTimeoutMs.
+    beats(60)
+    expect(driver.child('video.2')).toBe(away)
+    expect(driver.mind.status()).toMatchObject({ phase: 'running', ready: false, reasons: ['video.2 is connecting'] })
+  })
+
   test('a config child that never answers is killed, and the code is 78', () => {
     const driver = new Driver()
     driver.pass(30_000)
