@@ -181,7 +181,8 @@ class Master {
 
 function describe({ state, cpuPercent, waitsIn }: { state: string; cpuPercent: number; waitsIn?: string }): string {
   if (state === 'T' || state === 't') return 'stopped by a signal or a debugger'
-  if (cpuPercent >= 50) return `running without a pause (${cpuPercent} % of a CPU): a loop, or one very long computation`
+  // On a busy machine a loop gets little of the CPU, but it always wants it.
+  if (cpuPercent >= 50 || state === 'R') return `running without a pause (${cpuPercent} % of a CPU): a loop, or one very long computation`
   if (waitsIn?.includes('epoll')) return 'idle in its event loop: what it waits for does not come'
   return `waiting in a blocking call${waitsIn === undefined ? '' : ` (${waitsIn})`}`
 }
