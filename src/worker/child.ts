@@ -33,7 +33,8 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
   }
 
   const fail = (error: unknown): void => {
-    if (ending) return log.write('error', messageOf(error), { error })
+    // A start that was given up fails by our own hand.
+    if (ending) return log.write(starting.signal.aborted ? 'debug' : 'error', messageOf(error), { error })
     ending = true
     const config = isConfigFault(error)
     log.write('error', messageOf(error), { error })
@@ -48,6 +49,7 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
   const start = async (message: StartMessage): Promise<void> => {
     stopBudgetMs = message.config.gracefulTimeoutMs
     log.setLevel(message.config.logLevel)
+    log.setUnit(message.unit)
     started = host.start(message, { log, channel, fail, signal: starting.signal, report: (early) => void (status = early) })
     unit = await started
     status = unit.status

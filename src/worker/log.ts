@@ -11,12 +11,15 @@ export interface Log {
   readonly level: LogLevel
   /** @default 'info' */
   setLevel(level: LogLevel): void
+  /** For the child that read the config and becomes the hook host. */
+  setUnit(unit: string): void
 }
 
 // pino's numbers.
 const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 }
 
-export function createLog(unit: string, output: NodeJS.WritableStream = process.stdout): Log {
+export function createLog(label: string, output: NodeJS.WritableStream = process.stdout): Log {
+  let unit = label
   let lowest: LogLevel = 'info'
   return {
     get level() {
@@ -31,6 +34,9 @@ export function createLog(unit: string, output: NodeJS.WritableStream = process.
     },
     setLevel(level) {
       lowest = level
+    },
+    setUnit(name) {
+      unit = name
     },
   }
 }

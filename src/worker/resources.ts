@@ -1,6 +1,7 @@
 /** What entries register under the host symbol: buses and the like, closed by the host after the last request or delivery. */
 import { ClosedError, ConnectionError, messageOf } from '../core/errors.ts'
 import { HOST_SYMBOL, type Host, type HostedResource } from '../core/host.ts'
+import { logBuses } from './bus-log.ts'
 import { within, type Deadline } from './deadline.ts'
 import type { Log } from './log.ts'
 
@@ -11,8 +12,9 @@ export interface Resources {
   close(deadline: Deadline): Promise<readonly string[]>
 }
 
-/** Sets the host symbol of this thread. Call before any user code loads. */
+/** Sets the host symbol of this thread, and logs what its buses report. Call once, before any user code loads. */
 export function hostResources(log: Log): Resources {
+  logBuses(log)
   const registered = new Set<HostedResource>()
   const register = (resource: HostedResource): void => {
     registered.add(resource)

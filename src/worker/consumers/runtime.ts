@@ -1,5 +1,5 @@
 /** One instance of a consumer: its entry loaded, its bus, its subscriptions. Runs in a process or in a thread alike. */
-import type { BusEvent, RunningConsumer } from '../../bus/bus.ts'
+import type { RunningConsumer } from '../../bus/bus.ts'
 import { type ConsumerDefinition, isConsumerDefinition } from '../../bus/consume.ts'
 import { ClosedError, messageOf, WorkerError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
@@ -39,7 +39,7 @@ export async function openInstance({ name, entry, log, signal, report }: Instanc
   try {
     const definitions = definitionsIn(await unlessAborted(signal, loadEntry(option, entry)), option, entry)
     // Registers itself with the resources, as every bus of the entry does.
-    const bus = createBus({ source: name, onEvent: (event) => logBusEvent(log, event) })
+    const bus = createBus({ source: name })
     const running: RunningConsumer[] = []
     let subscribed = false
     const status = (): UnitStatus => ({
@@ -105,17 +105,4 @@ async function stopConsumer(consumer: RunningConsumer, deadline: Deadline, log: 
     log.write('error', `stopping a consumer failed: ${messageOf(error)}`, { error })
     return held
   }
-}
-
-function logBusEvent(log: Log, event: BusEvent): void {
-  if (event.type === 'connection') {
-    const { event: what } = event
-    if (what.type === 'down') log.write('warn', `bus connection lost: ${messageOf(what.error)}`)
-    else log.write('debug', `bus connection: ${what.type}`)
-    return
-  }
-  const { outcome, queue, id, attempt } = event
-  if (outcome.type === 'handled') return
-  const level = outcome.type === 'retried' ? 'warn' : 'error'
-  log.write(level, `${event.event} ${id} was ${outcome.type}: ${messageOf(outcome.error)}`, { queue, attempt, error: outcome.error })
 }
