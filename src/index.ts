@@ -65,6 +65,7 @@ export {
 export { type Event, event } from './bus/event.ts'
 export { Reject, RetryAfter } from './bus/outcome.ts'
 export { type ExponentialOptions, type RetryPolicy, exponential, noRetry } from './bus/retry.ts'
+export type { Compression } from './core/codec-compression.ts'
 export type { Connection } from './core/connection.ts'
 export type { ConnectionEvent, ConnectionOptions, ConsumeOptions, PublishOptions } from './core/connection-options.ts'
 export type { Consumer, DeliveryHandler } from './core/consumer.ts'

@@ -89,7 +89,7 @@ export class Bus {
     if ((event as { kind?: unknown } | undefined)?.kind !== 'event')
       throw new ConfigError('publish()', [{ path: 'event', expected: 'an event made by event()', got: show(event) }])
     await validate(event, data)
-    const { deadlineMs = 10_000, signal } = options
+    const { compression, deadlineMs = 10_000, signal } = options
     const endsAt = systemClock.monotonic() + deadlineMs
     const properties = propertiesOf(event as Event<never, unknown>, this.#options.source ?? 'omnibus', systemClock.wall(), options)
     await this.#declareWithin(deadlineMs, properties.messageId)
@@ -98,6 +98,7 @@ export class Bus {
       // A fact that nobody wants to hear is no error.
       mandatory: false,
       deadlineMs: Math.max(0, endsAt - systemClock.monotonic()),
+      ...(compression && { compression }),
       ...(signal && { signal }),
     })
     return { id: properties.messageId, routed }

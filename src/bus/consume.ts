@@ -1,4 +1,5 @@
 /** What a consumer is, as plain data: a queue, a policy, and a handler per event. Running it is the bus's business. */
+import type { Compression } from '../core/codec-compression.ts'
 import { type Queue, isQueue, queue } from '../core/entities.ts'
 import { ConfigError, type Problem } from '../core/errors.ts'
 import type { Headers } from '../core/message.ts'
@@ -28,6 +29,8 @@ export interface PublishEventOptions {
   readonly priority?: number
   /** Milliseconds in a queue before it is dropped or dead-lettered. */
   readonly expirationMs?: number
+  /** Compresses the body, as Kombu does. @default none */
+  readonly compression?: Compression
   /** @default 10_000 */
   readonly deadlineMs?: number
   readonly signal?: AbortSignal

@@ -4,10 +4,11 @@
  * is acked.
  */
 import { type Clock, sleep } from '../core/clock.ts'
+import { EncodedBody } from '../core/codecs.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
-import { CodecError, HandlerError, ValidationError, messageOf } from '../core/errors.ts'
+import { CodecError, HandlerError, PublishError, ValidationError, messageOf } from '../core/errors.ts'
 import type { ConsumerDefinition, Handler, HandlerContext, Published, PublishEventOptions } from './consume.ts'
 import { attemptsOf, derivedId, header, idOf, messageFrom, typeOf } from './envelope.ts'
 import { type Event, validate } from './event.ts'
@@ -156,10 +157,22 @@ export class Pipeline {
     return { type: 'dead-lettered', error }
   }
 
-  /** Sends the message, with more headers, to another queue. Its expiration stays behind: it is no longer waiting in line. */
-  async #copy(target: Queue, delivery: Delivery, headers: Record<string, string | number | Date>): Promise<void> {
-    const { expirationMs: _, ...properties } = delivery.properties
-    await this.#options.connection.publish(target, delivery.body, { ...properties, headers: { ...properties.headers, ...headers } })
+  /**
+   * Sends the message, with more headers, to another queue. Its expiration stays behind, for it is no longer waiting in
+   * line; so do the user id, which a broker takes from that user alone, and further addresses, which have got it before.
+   */
+  async #copy(target: Queue, delivery: Delivery, more: Record<string, string | number | Date>): Promise<void> {
+    const { connection } = this.#options
+    const { expirationMs: _, userId: __, headers, ...properties } = delivery.properties
+    const { CC: ___, BCC: ____, ...others } = headers ?? {}
+    const body = new EncodedBody(delivery.body)
+    try {
+      await connection.publish(target, body, { ...properties, headers: { ...others, ...more } })
+    } catch (error) {
+      if (!(error instanceof PublishError && error.reason === 'refused')) throw error
+      // Its headers, with ours added, may be more than a frame holds. The body still counts.
+      await connection.publish(target, body, { ...properties, headers: { compression: others['compression'], ...more } })
+    }
   }
 
   #remember(id: string): void {

@@ -1,5 +1,6 @@
 /** What can be said when connecting, publishing and consuming, and what a connection reports. */
 import type { Clock } from './clock.ts'
+import type { Compression } from './codec-compression.ts'
 import type { CodecOptions } from './codecs.ts'
 import type { ConnectionError } from './errors.ts'
 import type { Headers, MessageProperties } from './message.ts'
@@ -35,6 +36,8 @@ export type ConnectionEvent =
   | { readonly type: 'handler-failed'; readonly queue: string; readonly error: unknown }
 
 export interface PublishOptions extends MessageProperties {
+  /** Compresses the body, and says so in the header `compression`, as Kombu does. @default none */
+  readonly compression?: Compression
   /** @default the connection's `deadlineMs` */
   readonly deadlineMs?: number
   readonly signal?: AbortSignal

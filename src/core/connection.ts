@@ -100,8 +100,8 @@ export class Connection {
   async publish(target: Exchange | Queue | string, ...rest: PublishArguments): Promise<PublishOutcome> {
     const [routingKey, payload, options] = normalise(target, rest)
     if (this.#closed) throw new ClosedError('The connection is closed')
-    const { deadlineMs = this.#options.deadlineMs, mandatory = true, signal, ...properties } = options
-    const { body, contentType, contentEncoding } = this.#codecs.encode(payload)
+    const { compression, deadlineMs = this.#options.deadlineMs, mandatory = true, signal, ...properties } = options
+    const { body, contentType, contentEncoding, compression: compressed } = this.#codecs.encode(payload, compression)
     this.#publishing.start()
     const declaring = this.#declaring(target, deadlineMs)
     if (declaring) await declaring
@@ -109,7 +109,13 @@ export class Connection {
       exchange: typeof target === 'string' ? target : isQueue(target) ? '' : target.name,
       routingKey,
       body,
-      properties: { persistent: true, contentType, contentEncoding, ...properties },
+      properties: {
+        persistent: true,
+        contentType,
+        contentEncoding,
+        ...properties,
+        ...(compressed !== undefined && { headers: { ...properties.headers, compression: compressed } }),
+      },
       mustRoute: mandatory,
       deadlineMs,
       signal,

@@ -1,5 +1,5 @@
 /** One message on its way through a handler: read it, then settle it, once. */
-import { decodeText, type Codecs } from './codecs.ts'
+import type { Codecs } from './codecs.ts'
 import type { MessageProperties } from './message.ts'
 import type { Incoming, Settlement } from './transport.ts'
 
@@ -77,9 +77,9 @@ export class Delivery {
     return this.#payload
   }
 
-  /** The body as UTF-8 text, whatever its content type. Throws `CodecError`. */
+  /** The body as text, whatever its content type. Throws `CodecError`. */
   text(): string {
-    return decodeText(this.body)
+    return this.#codecs.text(this.body, this.#incoming.properties)
   }
 
   /**

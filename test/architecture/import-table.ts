@@ -12,7 +12,16 @@ export interface Room {
 }
 
 /** Without files, sockets, processes or timers. */
-export const pureBuiltins = ['node:assert', 'node:buffer', 'node:crypto', 'node:diagnostics_channel', 'node:path', 'node:url', 'node:util']
+export const pureBuiltins = [
+  'node:assert',
+  'node:buffer',
+  'node:crypto',
+  'node:diagnostics_channel',
+  'node:path',
+  'node:url',
+  'node:util',
+  'node:zlib',
+]
 
 /** What of core holds no messaging. */
 const plainCore = ['src/core/errors.ts', 'src/core/options.ts', 'src/core/redact.ts']
