@@ -22,7 +22,7 @@ describe('the handshake', () => {
       product: 'Omnibus',
       capabilities: {
         publisher_confirms: true,
-        exchange_exchange_bindings: false,
+        exchange_exchange_bindings: true,
         'basic.nack': true,
         consumer_cancel_notify: true,
         'connection.blocked': true,
@@ -110,9 +110,9 @@ describe('errors', () => {
       say: (client) => client.send(1, 'tx.select', {}),
       connection: { replyCode: 540, classId: 90, methodId: 10 },
     },
-    'exchange bindings': {
-      say: (client) => client.send(1, 'exchange.bind', { destination: 'a', source: 'b', routingKey: '' }),
-      connection: { replyCode: 540, classId: 40, methodId: 30 },
+    'a binding to an unknown exchange': {
+      say: (client) => client.send(1, 'exchange.bind', { destination: 'nope', source: 'amq.topic', routingKey: '' }),
+      channel: { replyCode: 404, replyText: "NOT_FOUND - no exchange 'nope' in vhost '/'", classId: 40, methodId: 30 },
     },
     'immediate publishes': {
       say: (client) => client.writer.content(1, 'basic.publish', { exchange: '', routingKey: '', immediate: true }, {}, Buffer.alloc(0)),

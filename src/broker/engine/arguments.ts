@@ -114,7 +114,8 @@ export function checkSame(kind: 'queue' | 'exchange', name: string, property: st
 
 const described = (value: HeaderValue): string => `the value '${String(value)}' of type '${wireType(value)}'`
 
-function wireType(value: HeaderValue): string {
+/** What RabbitMQ calls the type a value has on the wire. */
+export function wireType(value: HeaderValue): string {
   if (typeof value === 'string') return 'longstr'
   if (typeof value === 'boolean') return 'bool'
   if (typeof value === 'number') return Number.isInteger(value) ? ((value | 0) === value ? 'signedint' : 'long') : 'double'

@@ -8,6 +8,7 @@ import { Ledger } from './ledger.ts'
 import type { Entry, Message } from './message.ts'
 import type { DeathReason, Queue, QueueCounters, QueueHost } from './queue.ts'
 import { inUse, notEmpty } from './refusals.ts'
+import { withoutBlindCopies } from './routing.ts'
 import type { Store } from './store.ts'
 import { type ExchangeDeclaration, type QueueDeclaration, Topology } from './topology.ts'
 
@@ -132,6 +133,16 @@ export class Engine implements ChannelHost, QueueHost {
     this.#ledger.change(() => this.#topology.unbind(target, exchange, routingKey, bindingArguments))
   }
 
+  bindExchange(destination: string, source: string, routingKey: string, bindingArguments: Headers): void {
+    const target = this.#topology.bindable(destination)
+    this.#ledger.change(() => this.#topology.bind(target, source, routingKey, bindingArguments))
+  }
+
+  unbindExchange(destination: string, source: string, routingKey: string, bindingArguments: Headers): void {
+    const target = this.#topology.bindable(destination)
+    this.#ledger.change(() => this.#topology.unbind(target, source, routingKey, bindingArguments))
+  }
+
   /** Drops what is ready, and returns how many that were. */
   purge(name: string, asker: object): number {
     const queue = this.queue(name, asker)
@@ -193,9 +204,10 @@ export class Engine implements ChannelHost, QueueHost {
       return queues
     }
     let refused = ''
+    const kept = withoutBlindCopies(message)
     for (const queue of queues) {
       if (queue.refuses) refused = queue.name
-      else batch.incoming.push(queue.accept(message))
+      else batch.incoming.push(queue.accept(kept))
     }
     const outcome = refused !== '' ? 'refused' : queues.length > 0 ? 'routed' : 'unrouted'
     batch.published.push({ publisher, id, outcome, reason: refused === '' ? '' : `queue '${refused}' is full` })
@@ -278,8 +290,13 @@ export class Engine implements ChannelHost, QueueHost {
       return
     }
     const message = this.messageOf(entry)
-    const routingKey = queue.traits.settings.deadLetterRoutingKey ?? message.routingKey
-    const letter = deadLetter(message, { queue: queue.name, reason, at: this.now(), exchange, routingKey })
+    const letter = deadLetter(message, {
+      queue: queue.name,
+      reason,
+      at: this.now(),
+      exchange,
+      routingKey: queue.traits.settings.deadLetterRoutingKey,
+    })
     const known = this.#topology.hasExchange(exchange)
     const targets = known ? this.#topology.route(letter).filter((target) => !circles(letter, target.name)) : []
     if (targets.length === 0) {

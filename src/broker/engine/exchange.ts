@@ -16,14 +16,22 @@ export interface ExchangeTraits {
   readonly arguments: Headers
 }
 
+/** Where a binding leads. */
+export type Target = Queue | Exchange
+
+export interface Matched {
+  readonly queues: readonly Queue[]
+  readonly exchanges: readonly Exchange[]
+}
+
 interface Bound {
-  readonly queue: Queue
+  readonly target: Target
   readonly routingKey: string
   readonly words: readonly string[]
   readonly arguments: Headers
 }
 
-const NOBODY: readonly Queue[] = Object.freeze([])
+const NOBODY: Matched = Object.freeze({ queues: [], exchanges: [] })
 /** Routing keys remembered per exchange; forgotten all at once when bindings change or there are more. */
 const CACHE_LIMIT = 2000
 
@@ -31,7 +39,7 @@ export class Exchange {
   readonly traits: ExchangeTraits
   readonly alternate: string | undefined
   readonly #bindings = new Map<string, Bound>()
-  readonly #cache = new Map<string, readonly Queue[]>()
+  readonly #cache = new Map<string, Matched>()
 
   constructor(traits: ExchangeTraits) {
     this.traits = traits
@@ -48,36 +56,36 @@ export class Exchange {
   }
 
   /** False when the binding was already there. Throws 406 for arguments a headers exchange cannot use. */
-  bind(queue: Queue, routingKey: string, bindingArguments: Headers): boolean {
+  bind(target: Target, routingKey: string, bindingArguments: Headers): boolean {
     if (this.traits.type === 'headers') checkMatch(bindingArguments['x-match'])
-    const key = keyOf(queue, routingKey, bindingArguments)
+    const key = keyOf(target, routingKey, bindingArguments)
     if (this.#bindings.has(key)) return false
-    this.#bindings.set(key, { queue, routingKey, words: routingKey.split('.'), arguments: bindingArguments })
+    this.#bindings.set(key, { target, routingKey, words: routingKey.split('.'), arguments: bindingArguments })
     this.#cache.clear()
     return true
   }
 
   /** False when there was none. */
-  unbind(queue: Queue, routingKey: string, bindingArguments: Headers): boolean {
+  unbind(target: Target, routingKey: string, bindingArguments: Headers): boolean {
     this.#cache.clear()
-    return this.#bindings.delete(keyOf(queue, routingKey, bindingArguments))
+    return this.#bindings.delete(keyOf(target, routingKey, bindingArguments))
   }
 
-  /** Removes every binding of a queue; true when there was one. */
-  forget(queue: Queue): boolean {
+  /** Removes every binding to a target; true when there was one. */
+  forget(target: Target): boolean {
     this.#cache.clear()
     let found = false
     for (const [key, bound] of this.#bindings) {
-      if (bound.queue === queue) found = this.#bindings.delete(key)
+      if (bound.target === target) found = this.#bindings.delete(key)
     }
     return found
   }
 
-  /** The queues a message goes to, each once. */
-  route(message: Message): readonly Queue[] {
+  /** Where this exchange alone sends a message that has a routing key, each target once. */
+  match(message: Message, routingKey: string): Matched {
     if (this.#bindings.size === 0) return NOBODY
     if (this.traits.type === 'headers') return this.#match(matcherOfHeaders(headersOf(message)))
-    const key = this.traits.type === 'fanout' ? '' : message.routingKey
+    const key = this.traits.type === 'fanout' ? '' : routingKey
     const known = this.#cache.get(key)
     if (known) return known
     const found = this.#match(this.#matcher(key))
@@ -93,18 +101,22 @@ export class Exchange {
     return (bound) => matchesTopic(bound.words, words)
   }
 
-  #match(matches: (bound: Bound) => boolean): readonly Queue[] {
-    const found = new Set<Queue>()
+  #match(matches: (bound: Bound) => boolean): Matched {
+    const queues = new Set<Queue>()
+    const exchanges = new Set<Exchange>()
     for (const bound of this.#bindings.values()) {
-      if (matches(bound)) found.add(bound.queue)
+      if (!matches(bound)) continue
+      if (bound.target instanceof Exchange) exchanges.add(bound.target)
+      else queues.add(bound.target)
     }
-    return [...found]
+    return { queues: [...queues], exchanges: [...exchanges] }
   }
 }
 
-function keyOf(queue: Queue, routingKey: string, bindingArguments: Headers): string {
+function keyOf(target: Target, routingKey: string, bindingArguments: Headers): string {
   const sorted = Object.entries(bindingArguments).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return `${queue.id} ${JSON.stringify([routingKey, sorted], plain)}`
+  const place = target instanceof Exchange ? [target.traits.name] : target.id
+  return JSON.stringify([place, routingKey, sorted], plain)
 }
 
 // JSON knows no bigint, and takes a Date for its text before a replacer sees it, which is as good here.

@@ -16,7 +16,7 @@ export interface Store {
   /** Drops the messages of a lane behind `after`. */
   purge(queue: QueueKey, lane: number, after: number): void
   saveExchange(exchange: StoredExchange): void
-  /** With its bindings. */
+  /** With its bindings, from it and to it. */
   deleteExchange(name: string): void
   saveQueue(queue: StoredQueue): void
   /** With its bindings and messages. */
@@ -67,7 +67,8 @@ export interface StoredQueue {
 
 export interface StoredBinding {
   readonly exchange: string
-  readonly queue: string
+  readonly to: 'queue' | 'exchange'
+  readonly destination: string
   readonly routingKey: string
   readonly arguments: Headers
 }

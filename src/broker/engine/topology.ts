@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import type { ExchangeType } from '../../core/entities.ts'
 import type { Headers } from '../../core/message.ts'
 import { checkEquivalent, checkSame, readQueueArguments } from './arguments.ts'
-import { Exchange, type ExchangeTraits } from './exchange.ts'
+import { Exchange, type ExchangeTraits, type Target } from './exchange.ts'
 import type { Message } from './message.ts'
 import { Queue, type QueueHost } from './queue.ts'
 import { accessRefused, commandInvalid, inUse, locked, notFound } from './refusals.ts'
+import { routeFrom, routingKeys } from './routing.ts'
 import type { Snapshot, Store, StoredBinding } from './store.ts'
 
 const TYPES: readonly string[] = ['direct', 'topic', 'fanout', 'headers']
@@ -51,8 +52,8 @@ export class Topology {
       const counts = snapshot.counts.filter((count) => count.queue === stored.id)
       this.#addQueue(new Queue({ ...stored, durable: true, settings, owner: undefined }, this.#host, counts))
     }
-    for (const { exchange, queue, routingKey, arguments: args } of snapshot.bindings) {
-      const target = this.queues.get(queue)
+    for (const { exchange, to, destination, routingKey, arguments: args } of snapshot.bindings) {
+      const target = to === 'queue' ? this.queues.get(destination) : this.#exchanges.get(destination)
       if (target) this.#exchanges.get(exchange)?.bind(target, routingKey, args)
     }
   }
@@ -80,21 +81,16 @@ export class Topology {
     return queue
   }
 
-  /** The queues a message goes to, alternate exchanges included. Throws 404. */
+  /** The queues a message goes to, each once. Throws 404. */
   route(message: Message): readonly Queue[] {
-    if (message.exchange === '') {
-      const queue = this.queues.get(message.routingKey)
-      return queue ? [queue] : []
+    const keys = routingKeys(message)
+    if (message.exchange !== '') return routeFrom(this.exchange(message.exchange), message, keys, (name) => this.#exchanges.get(name))
+    const found = new Set<Queue>()
+    for (const key of keys) {
+      const queue = this.queues.get(key)
+      if (queue) found.add(queue)
     }
-    const seen = new Set<Exchange>()
-    let exchange: Exchange | undefined = this.exchange(message.exchange)
-    while (exchange && !seen.has(exchange)) {
-      const found = exchange.route(message)
-      if (found.length > 0 || exchange.alternate === undefined) return found
-      seen.add(exchange)
-      exchange = this.#exchanges.get(exchange.alternate)
-    }
-    return []
+    return [...found]
   }
 
   declareExchange(declaration: ExchangeDeclaration): void {
@@ -116,6 +112,7 @@ export class Topology {
     if (ifUnused && exchange.used) throw inUse('exchange', name)
     if (exchange.traits.durable) this.#store?.deleteExchange(name)
     this.#exchanges.delete(name)
+    this.#forget(exchange)
   }
 
   declareQueue(declaration: QueueDeclaration, asker: object): Queue {
@@ -151,29 +148,37 @@ export class Topology {
   removeQueue(queue: Queue): void {
     this.#store?.deleteQueue(queue)
     this.queues.delete(queue.name)
-    for (const exchange of this.#exchanges.values()) if (exchange.forget(queue)) this.#unused(exchange)
+    this.#forget(queue)
   }
 
-  bind(queue: Queue, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
-    if (exchangeName === '') throw accessRefused('operation not permitted on the default exchange')
-    const exchange = this.exchange(exchangeName)
-    if (!exchange.bind(queue, routingKey, bindingArguments)) return
-    const binding: StoredBinding = { exchange: exchangeName, queue: queue.name, routingKey, arguments: bindingArguments }
-    if (!exchange.traits.durable || !queue.kept) return
+  /** Throws 403 for the default exchange, 404, and 406 for arguments the exchange cannot use. */
+  bind(target: Target, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
+    const exchange = this.bindable(exchangeName)
+    if (!exchange.bind(target, routingKey, bindingArguments)) return
+    const binding = keptBinding(exchange, target, routingKey, bindingArguments)
     try {
-      this.#store?.saveBinding(binding)
+      if (binding) this.#store?.saveBinding(binding)
     } catch (error) {
-      exchange.unbind(queue, routingKey, bindingArguments)
+      exchange.unbind(target, routingKey, bindingArguments)
       throw error
     }
   }
 
-  unbind(queue: Queue, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
-    if (exchangeName === '') throw accessRefused('operation not permitted on the default exchange')
-    const exchange = this.exchange(exchangeName)
-    const binding: StoredBinding = { exchange: exchangeName, queue: queue.name, routingKey, arguments: bindingArguments }
-    if (exchange.traits.durable && queue.kept) this.#store?.deleteBinding(binding)
-    if (exchange.unbind(queue, routingKey, bindingArguments)) this.#unused(exchange)
+  unbind(target: Target, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
+    const exchange = this.bindable(exchangeName)
+    const binding = keptBinding(exchange, target, routingKey, bindingArguments)
+    if (binding) this.#store?.deleteBinding(binding)
+    if (exchange.unbind(target, routingKey, bindingArguments)) this.#unused(exchange)
+  }
+
+  /** An exchange as source or destination of a binding. Throws 403 for the default one, and 404. */
+  bindable(name: string): Exchange {
+    if (name === '') throw accessRefused('operation not permitted on the default exchange')
+    return this.exchange(name)
+  }
+
+  #forget(target: Target): void {
+    for (const exchange of this.#exchanges.values()) if (exchange.forget(target)) this.#unused(exchange)
   }
 
   #unused(exchange: Exchange): void {
@@ -187,6 +192,15 @@ export class Topology {
   #addQueue(queue: Queue): void {
     this.queues.set(queue.name, queue)
   }
+}
+
+/** What the store keeps of a binding: one between what survives a restart. */
+function keptBinding({ traits }: Exchange, target: Target, routingKey: string, bindingArguments: Headers): StoredBinding | undefined {
+  const toExchange = target instanceof Exchange
+  const kept = toExchange ? target.traits.durable : target.kept
+  if (!traits.durable || !kept) return undefined
+  const [to, destination] = toExchange ? (['exchange', target.traits.name] as const) : (['queue', target.name] as const)
+  return { exchange: traits.name, to, destination, routingKey, arguments: bindingArguments }
 }
 
 const isExchangeType = (type: string): type is ExchangeType => TYPES.includes(type)

@@ -19,7 +19,7 @@ export const serverProperties: Headers = Object.freeze({
   information: 'The built-in broker of Omnibus',
   capabilities: Object.freeze({
     publisher_confirms: true,
-    exchange_exchange_bindings: false,
+    exchange_exchange_bindings: true,
     'basic.nack': true,
     consumer_cancel_notify: true,
     'connection.blocked': true,

@@ -51,6 +51,18 @@ export function handleMethod(on: ServerChannel, method: Method): void {
       engine.deleteExchange(method.args.exchange, method.args.ifUnused)
       if (!method.args.noWait) writer.method(id, 'exchange.delete-ok', {})
       return
+    case 'exchange.bind': {
+      const { destination, source, routingKey, noWait, arguments: args } = method.args
+      engine.bindExchange(destination, source, routingKey, args)
+      if (!noWait) writer.method(id, 'exchange.bind-ok', {})
+      return
+    }
+    case 'exchange.unbind': {
+      const { destination, source, routingKey, noWait, arguments: args } = method.args
+      engine.unbindExchange(destination, source, routingKey, args)
+      if (!noWait) writer.method(id, 'exchange.unbind-ok', {})
+      return
+    }
     case 'queue.declare':
       return declareQueue(on, method.args)
     case 'queue.bind': {
@@ -77,8 +89,6 @@ export function handleMethod(on: ServerChannel, method: Method): void {
       if (!method.args.noWait) writer.method(id, 'queue.delete-ok', { messageCount })
       return
     }
-    case 'exchange.bind':
-    case 'exchange.unbind':
     case 'tx.select':
     case 'tx.commit':
     case 'tx.rollback':

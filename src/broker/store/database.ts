@@ -30,6 +30,18 @@ const SCHEMA = `
 `
 
 /** What does not survive a restart but does not fit into memory: SQLite's own temporary file, never synced. */
+/** What later versions added to the schema, by the version that did; a new file gets it all. */
+const ADDED: ReadonlyMap<number, string> = new Map([
+  [
+    2,
+    `CREATE TABLE exchange_binding (
+       source TEXT NOT NULL, destination TEXT NOT NULL, routing_key TEXT NOT NULL, arguments BLOB NOT NULL,
+       PRIMARY KEY (source, destination, routing_key, arguments)
+     ) WITHOUT ROWID;
+     CREATE INDEX exchange_binding_destination ON exchange_binding (destination);`,
+  ],
+])
+
 const TEMPORARY = `
   CREATE TEMP TABLE spill (${MESSAGE_COLUMNS});
   CREATE INDEX temp.spill_place ON spill (queue, lane, seq, bytes);
@@ -54,6 +66,7 @@ export function openDatabase(path: string, logPages: number): DatabaseSync {
     expectPragma(db, path, 'journal_mode', 'wal')
     expectPragma(db, path, 'synchronous', 2)
     db.exec(TEMPORARY)
+    migrate(db)
     return db
   } catch (error) {
     if (error instanceof StoreRefusedError) throw error
@@ -69,7 +82,7 @@ function create(path: string): void {
     closeSync(openSync(fresh, 'wx', 0o600))
     const db = new DatabaseSync(fresh)
     db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}`)
-    db.exec(`BEGIN; ${SCHEMA} COMMIT`)
+    db.exec(`BEGIN; ${SCHEMA} ${[...ADDED.values()].join(' ')} COMMIT`)
     db.close()
     renameSync(fresh, path)
   } catch (error) {
@@ -78,6 +91,14 @@ function create(path: string): void {
 }
 
 function check(path: string): void {
+/** Brings the file of an older version to this one, in one transaction for each step. */
+function migrate(db: DatabaseSync): void {
+  const from = Number(pragma(db, 'user_version'))
+  for (const [version, sql] of ADDED) {
+    if (version > from) db.exec(`BEGIN IMMEDIATE; ${sql} PRAGMA user_version = ${version}; COMMIT`)
+  }
+}
+
   const db = new DatabaseSync(path, { readOnly: true })
   try {
     const id = pragma(db, 'application_id')

@@ -43,6 +43,8 @@ const RECLAIMED_PAGES = 2000
 
 /** Opens the store in the file `path`. Throws `StoreRefusedError`. */
 export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: number } = {}): SqliteStore {
+const BINDINGS = { queue: 'binding', exchange: 'exchange_binding' } as const
+
   const db = openDatabase(path, logPages)
   const kept = prepareTable(db, 'main.message')
   const spilled = prepareTable(db, 'temp.spill')
@@ -101,6 +103,7 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
         run('DELETE FROM binding WHERE exchange = ?', name)
       })
     },
+        run('DELETE FROM exchange_binding WHERE source = ? OR destination = ?', name, name)
     saveQueue(queue: StoredQueue) {
       transaction(() => run('INSERT INTO queue VALUES (?, ?, ?, ?)', queue.id, queue.name, Number(queue.autoDelete), pack(queue.arguments)))
     },
@@ -112,15 +115,16 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
         run('DELETE FROM queue WHERE id = ?', queue.id)
       })
     },
-    saveBinding({ exchange, queue, routingKey, arguments: args }: StoredBinding) {
-      transaction(() => run('INSERT OR IGNORE INTO binding VALUES (?, ?, ?, ?)', exchange, queue, routingKey, pack(args)))
+    saveBinding({ exchange, to, destination, routingKey, arguments: args }: StoredBinding) {
+      transaction(() => run(`INSERT OR IGNORE INTO ${BINDINGS[to]} VALUES (?, ?, ?, ?)`, exchange, destination, routingKey, pack(args)))
     },
-    deleteBinding({ exchange, queue, routingKey, arguments: args }: StoredBinding) {
+    deleteBinding({ exchange, to, destination, routingKey, arguments: args }: StoredBinding) {
+      const where = to === 'queue' ? 'exchange = ? AND queue = ?' : 'source = ? AND destination = ?'
       transaction(() =>
         run(
-          'DELETE FROM binding WHERE exchange = ? AND queue = ? AND routing_key = ? AND arguments = ?',
+          `DELETE FROM ${BINDINGS[to]} WHERE ${where} AND routing_key = ? AND arguments = ?`,
           exchange,
-          queue,
+          destination,
           routingKey,
           pack(args),
         ),
@@ -259,15 +263,7 @@ function load(db: DatabaseSync): Snapshot {
         autoDelete: row['auto_delete'] === 1,
         arguments: unpack(bytesAt(row, 'arguments')),
       })),
-    bindings: db
-      .prepare('SELECT * FROM binding')
-      .all()
-      .map((row) => ({
-        exchange: String(row['exchange']),
-        queue: String(row['queue']),
-        routingKey: String(row['routing_key']),
-        arguments: unpack(bytesAt(row, 'arguments')),
-      })),
+    bindings: [...bindings(db, 'queue'), ...bindings(db, 'exchange')],
     counts: db
       .prepare('SELECT queue, lane, count(*) AS messages, sum(bytes) AS bytes FROM message GROUP BY queue, lane')
       .all()
@@ -288,6 +284,18 @@ function pack(table: Headers): Uint8Array {
   writeTable(writer, table)
   return writer.take()
 }
+function bindings(db: DatabaseSync, to: StoredBinding['to']): StoredBinding[] {
+  const statement = db.prepare(`SELECT * FROM ${BINDINGS[to]}`)
+  statement.setReturnArrays(true)
+  return (statement.all() as unknown as [string, string, string, Uint8Array][]).map(([exchange, destination, routingKey, packed]) => ({
+    exchange,
+    to,
+    destination,
+    routingKey,
+    arguments: unpack(packed),
+  }))
+}
+
 
 const unpack = (bytes: Uint8Array): Headers => readTable(new ByteReader(Buffer.from(bytes)))
 
