@@ -203,8 +203,8 @@ export class Engine implements ChannelHost, QueueHost {
       batch.published.push({ publisher, id, outcome: 'failed', reason: this.#alarm })
       return queues
     }
-    let refused = ''
     const kept = withoutBlindCopies(message)
+    let refused = ''
     for (const queue of queues) {
       if (queue.refuses) refused = queue.name
       else batch.incoming.push(queue.accept(kept))

@@ -29,7 +29,6 @@ const SCHEMA = `
   CREATE INDEX message_place ON message (queue, lane, seq, bytes);
 `
 
-/** What does not survive a restart but does not fit into memory: SQLite's own temporary file, never synced. */
 /** What later versions added to the schema, by the version that did; a new file gets it all. */
 const ADDED: ReadonlyMap<number, string> = new Map([
   [
@@ -42,6 +41,7 @@ const ADDED: ReadonlyMap<number, string> = new Map([
   ],
 ])
 
+/** What does not survive a restart but does not fit into memory: SQLite's own temporary file, never synced. */
 const TEMPORARY = `
   CREATE TEMP TABLE spill (${MESSAGE_COLUMNS});
   CREATE INDEX temp.spill_place ON spill (queue, lane, seq, bytes);
@@ -65,8 +65,8 @@ export function openDatabase(path: string, logPages: number): DatabaseSync {
     // Without these two a confirm would promise what is not on disk.
     expectPragma(db, path, 'journal_mode', 'wal')
     expectPragma(db, path, 'synchronous', 2)
-    db.exec(TEMPORARY)
     migrate(db)
+    db.exec(TEMPORARY)
     return db
   } catch (error) {
     if (error instanceof StoreRefusedError) throw error
@@ -90,7 +90,6 @@ function create(path: string): void {
   }
 }
 
-function check(path: string): void {
 /** Brings the file of an older version to this one, in one transaction for each step. */
 function migrate(db: DatabaseSync): void {
   const from = Number(pragma(db, 'user_version'))
@@ -99,6 +98,7 @@ function migrate(db: DatabaseSync): void {
   }
 }
 
+function check(path: string): void {
   const db = new DatabaseSync(path, { readOnly: true })
   try {
     const id = pragma(db, 'application_id')

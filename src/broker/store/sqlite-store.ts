@@ -41,10 +41,10 @@ const LOG_PAGES = 4000
 /** Pages given back to the file system at a time; moving them takes some milliseconds. */
 const RECLAIMED_PAGES = 2000
 
-/** Opens the store in the file `path`. Throws `StoreRefusedError`. */
-export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: number } = {}): SqliteStore {
 const BINDINGS = { queue: 'binding', exchange: 'exchange_binding' } as const
 
+/** Opens the store in the file `path`. Throws `StoreRefusedError`. */
+export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: number } = {}): SqliteStore {
   const db = openDatabase(path, logPages)
   const kept = prepareTable(db, 'main.message')
   const spilled = prepareTable(db, 'temp.spill')
@@ -101,9 +101,9 @@ const BINDINGS = { queue: 'binding', exchange: 'exchange_binding' } as const
       transaction(() => {
         run('DELETE FROM exchange WHERE name = ?', name)
         run('DELETE FROM binding WHERE exchange = ?', name)
+        run('DELETE FROM exchange_binding WHERE source = ? OR destination = ?', name, name)
       })
     },
-        run('DELETE FROM exchange_binding WHERE source = ? OR destination = ?', name, name)
     saveQueue(queue: StoredQueue) {
       transaction(() => run('INSERT INTO queue VALUES (?, ?, ?, ?)', queue.id, queue.name, Number(queue.autoDelete), pack(queue.arguments)))
     },
@@ -279,11 +279,6 @@ function load(db: DatabaseSync): Snapshot {
   }
 }
 
-function pack(table: Headers): Uint8Array {
-  const writer = new ByteWriter(256)
-  writeTable(writer, table)
-  return writer.take()
-}
 function bindings(db: DatabaseSync, to: StoredBinding['to']): StoredBinding[] {
   const statement = db.prepare(`SELECT * FROM ${BINDINGS[to]}`)
   statement.setReturnArrays(true)
@@ -296,6 +291,11 @@ function bindings(db: DatabaseSync, to: StoredBinding['to']): StoredBinding[] {
   }))
 }
 
+function pack(table: Headers): Uint8Array {
+  const writer = new ByteWriter(256)
+  writeTable(writer, table)
+  return writer.take()
+}
 
 const unpack = (bytes: Uint8Array): Headers => readTable(new ByteReader(Buffer.from(bytes)))
 
