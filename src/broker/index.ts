@@ -20,8 +20,14 @@ export interface BrokerOptions {
   readonly listen?: string
   /** Ends by itself some seconds after the last client has left. @default false */
   readonly untilIdle?: boolean
-  /** Free space below which publishes are refused. Bytes. @default 64 MiB */
+  /** Free space of the disk below which publishers are blocked. Bytes. @default 64 MiB */
   readonly minFreeBytes?: number
+  /** Size of the store above which publishers are blocked. Bytes. @default no limit */
+  readonly maxStoreBytes?: number
+  /** Resident memory of the process above which publishers are blocked. Bytes. @default six tenths of what it may have */
+  readonly maxMemoryBytes?: number
+  /** Largest body of a message. Bytes. @default 16 MiB */
+  readonly maxBodyBytes?: number
   /** Everything worth a log line; must not throw. */
   readonly onEvent?: (event: BrokerEvent) => void
 }
@@ -67,6 +73,9 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerHandle>
       data,
       listen,
       minFreeBytes: options.minFreeBytes,
+      maxStoreBytes: options.maxStoreBytes,
+      maxMemoryBytes: options.maxMemoryBytes,
+      maxBodyBytes: options.maxBodyBytes,
       onEvent: (event) => {
         onEvent(event)
         if (event.type === 'store-failed') finish(event.error)

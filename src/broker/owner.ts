@@ -1,4 +1,3 @@
-import { statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../core/clock.ts'
 import { announce, makeSocketPath, removeFormer, withdraw } from './announcement.ts'
@@ -7,20 +6,29 @@ import { isLoopback } from './listener/handshake.ts'
 import { Listener, type ListenerEvent } from './listener/listener.ts'
 import { keptPassword } from './password.ts'
 import { openStore, type SqliteStore } from './store/sqlite-store.ts'
+import { alarmAt, defaultMaxMemory, readLevels } from './watermarks.ts'
 
 /** Below this much free space publishes are refused, so that what is settled can still be written. Bytes. */
 const MIN_FREE = 64 * 1024 * 1024
-const CHECK_DISK_MS = 500
+const CHECK_LEVELS_MS = 500
 const IDLE_MS = 3_000
 /** The first client of a broker that ends when idle may take longer. Milliseconds. */
 const FIRST_CLIENT_MS = 15_000
 
-export type OwnerEvent = EngineEvent | ListenerEvent | { readonly type: 'disk-low'; readonly reason: string } | { readonly type: 'disk-ok' }
+export type OwnerEvent =
+  | EngineEvent
+  | ListenerEvent
+  /** Publishers are blocked. */
+  | { readonly type: 'alarm'; readonly reason: string }
+  | { readonly type: 'alarm-over' }
 
 export interface OwnerOptions {
   readonly data: string
   readonly listen: { readonly host: string; readonly port: number } | undefined
   readonly minFreeBytes: number | undefined
+  readonly maxStoreBytes: number | undefined
+  readonly maxMemoryBytes: number | undefined
+  readonly maxBodyBytes: number | undefined
   readonly onEvent: (event: OwnerEvent) => void
   /** Nobody is connected, for some seconds now. */
   readonly onIdle: () => void
@@ -41,19 +49,35 @@ export interface BrokerStats {
 
 /** Opens the store, serves it and announces where. Only for the holder of the folder's lock. */
 export async function startOwner(options: OwnerOptions): Promise<Owner> {
-  const { data, listen, onEvent, onIdle, minFreeBytes = MIN_FREE } = options
+  const { data, listen, onEvent, onIdle, maxStoreBytes, minFreeBytes = MIN_FREE, maxMemoryBytes = defaultMaxMemory() } = options
   // The log must fit into the reserve, or it could not be written into the main file when that is what makes room.
   const logPages = Math.min(4000, Math.max(100, Math.floor(minFreeBytes / 4 / 4096)))
   const store = openStore(join(data, 'broker.db'), { logPages })
   let cramped = false
   let failed = false
-  const engine = new Engine({
+  let checkedAt = 0
+  let alarm: string | undefined
+  const checkLevels = (): void => {
+    checkedAt = store.insertedBytes
+    if (alarm?.startsWith('DISK') || cramped) cramped = !reclaimed(store)
+    const limits = { minFreeBytes, maxStoreBytes, maxMemoryBytes }
+    const reason = alarmAt(readLevels(data, maxStoreBytes === undefined ? 0 : store.usedBytes()), limits, alarm)
+    const news = (reason === undefined) !== (alarm === undefined)
+    alarm = reason
+    if (!news) return
+    engine.setAlarm(reason)
+    listener.setAlarm(reason)
+    onEvent(reason === undefined ? { type: 'alarm-over' } : { type: 'alarm', reason })
+  }
+  const engine: Engine = new Engine({
     clock: systemClock,
     store,
     defer: (callback) =>
       void setImmediate(() => {
         callback()
         listener.flush()
+        // The disk may fill faster than the clock ticks.
+        if (store.insertedBytes - checkedAt > minFreeBytes / 16) checkLevels()
       }),
     onEvent: (event) => {
       if (event.type === 'store-full') cramped = true
@@ -66,6 +90,7 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
   const listener: Listener = new Listener({
     engine,
     password,
+    bodyMax: options.maxBodyBytes,
     onEvent: (event) => {
       idle(listener.clients)
       onEvent(event)
@@ -84,20 +109,8 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
     store.close(false)
     throw error
   }
-  let low = false
-  const checkDisk = (): void => {
-    if (low || cramped) cramped = !reclaimed(store)
-    const { bavail, bsize } = statfsSync(data)
-    const free = bavail * bsize
-    if (free < minFreeBytes === low) return
-    low = !low
-    const reason = low ? `DISK_LOW: ${free} bytes are free, ${minFreeBytes} are needed` : undefined
-    engine.setAlarm(reason)
-    listener.tellBlocked(reason)
-    onEvent(reason === undefined ? { type: 'disk-ok' } : { type: 'disk-low', reason })
-  }
-  checkDisk()
-  const watch = setInterval(checkDisk, CHECK_DISK_MS).unref()
+  checkLevels()
+  const watch = setInterval(checkLevels, CHECK_LEVELS_MS).unref()
 
   return {
     socket,

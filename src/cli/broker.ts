@@ -54,8 +54,10 @@ function logEvent(log: MasterLog, event: BrokerEvent): void {
     case 'client-open':
     case 'client-end':
       return log.write('debug', event.type, about)
-    case 'disk-ok':
+    case 'alarm-over':
       return log.write('info', 'The broker takes publishes again', about)
+    case 'alarm':
+      return log.write('error', `The broker blocks publishers: ${event.reason}`, about)
     case 'ended':
       return error === undefined
         ? log.write('info', 'The broker ends: its last client has left', about)

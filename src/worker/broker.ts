@@ -33,9 +33,9 @@ function logEvent(log: Log, event: BrokerEvent): void {
       return log.write('info', `broker accepts on ${[event.socket, event.listening].filter(Boolean).join(' and ')}`)
     case 'standby':
       return log.write('info', 'broker stands by: another process owns its folder')
-    case 'disk-low':
-      return log.write('error', `broker refuses publishes: ${event.reason}`)
-    case 'disk-ok':
+    case 'alarm':
+      return log.write('error', `broker blocks publishers: ${event.reason}`)
+    case 'alarm-over':
       return log.write('info', 'broker takes publishes again')
     case 'store-full':
       return log.write('error', `broker refused ${event.refused} publishes: ${messageOf(event.error)}`)

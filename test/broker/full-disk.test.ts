@@ -1,9 +1,10 @@
-/** A disk that is really full: a file system of two megabytes in a namespace of the broker's own. */
+/** A disk that is really full: a file system of some megabytes in a namespace of the broker's own. */
 import { execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import amqp from 'amqplib'
 import { describe, expect, test } from 'vitest'
+import { connect, queue as queueOf } from '../../src/index.ts'
 import { run } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
@@ -20,6 +21,7 @@ const canMount = (() => {
 if (!canMount) process.stderr.write('NOT TESTED: a full disk, since this system lets nobody mount a small one (unshare -rm)\n')
 
 const SIZE = 3 * 1024 * 1024
+const body = (n: number): string => `${n} ${'x'.repeat(20_000)}`
 
 async function brokerOnSmallDisk(minFreeBytes: number) {
   const data = tempDir('full')
@@ -27,66 +29,96 @@ async function brokerOnSmallDisk(minFreeBytes: number) {
   const mountAndRun = `mount -t tmpfs -o size=${SIZE},mode=0700 tmpfs "$1" && exec "$2" "$3" "$4"`
   const broker = run('unshare', ['-rm', 'sh', '-c', mountAndRun, 'sh', data, process.execPath, SCRIPT, options], { label: 'full-disk' })
   const { url } = await ownership(broker)
-  const connection = await amqp.connect(url)
-  connection.on('error', () => {})
-  const channel = await connection.createConfirmChannel()
-  channel.on('error', () => {})
-  await channel.assertQueue('q')
-  const kept: number[] = []
-  let next = 0
-  return {
-    broker,
-    channel,
-    kept,
-    /** Its folder as the broker sees it. */
-    data: join(`/proc/${broker.pid}/root`, data),
-    /** Resolves with whether it was taken. */
-    publish(): Promise<boolean> {
-      const n = next++
-      return new Promise((resolve) => {
-        channel.sendToQueue('q', Buffer.from(`${n} ${'x'.repeat(20_000)}`), {}, (error) => {
-          if (!error) kept.push(n)
-          resolve(!error)
-        })
-      })
-    },
-    async takeAll(): Promise<number[]> {
-      const got: number[] = []
-      for (let message = await channel.get('q'); message; message = await channel.get('q')) {
-        got.push(Number(message.content.toString().split(' ')[0]))
-        channel.ack(message)
-      }
-      return got
-    },
-    async [Symbol.asyncDispose]() {
-      await broker[Symbol.asyncDispose]()
-    },
-  }
+  // Its folder as the broker sees it.
+  return { broker, url, data: join(`/proc/${broker.pid}/root`, data) }
 }
 
 describe.runIf(canMount)('a full disk', () => {
   test('refuses what has no room, loses nothing, and goes on when there is room again', async () => {
-    await using disk = await brokerOnSmallDisk(0)
-    const filler = join(disk.data, 'filler')
+    const { broker, url, data } = await brokerOnSmallDisk(0)
+    await using _ = broker
+    const connection = await amqp.connect(url)
+    connection.on('error', () => {})
+    const channel = await connection.createConfirmChannel()
+    await channel.assertQueue('q')
+    const kept: number[] = []
+    let next = 0
+    /** Resolves with whether it was taken. */
+    const publish = (): Promise<boolean> => {
+      const n = next++
+      return new Promise((resolve) => {
+        channel.sendToQueue('q', Buffer.from(body(n)), {}, (error) => {
+          if (!error) kept.push(n)
+          resolve(!error)
+        })
+      })
+    }
+    const filler = join(data, 'filler')
     writeFileSync(filler, Buffer.alloc(SIZE / 2))
-    for (let n = 0; (await disk.publish()) && n < 1000; n++);
-    await disk.broker.line('"type":"store-full"')
-    expect((await disk.channel.checkQueue('q')).messageCount).toBe(disk.kept.length)
+    for (let n = 0; (await publish()) && n < 1000; n++);
+    await broker.line('"type":"store-full"')
+    expect((await channel.checkQueue('q')).messageCount).toBe(kept.length)
     rmSync(filler)
-    await waitFor(() => disk.publish(), { what: 'a publish to be taken again' })
-    expect(await disk.takeAll()).toEqual(disk.kept)
-    disk.broker.signal('SIGTERM')
-    expect(await disk.broker.exit()).toEqual({ code: 0, signal: null })
+    await waitFor(() => publish(), { what: 'a publish to be taken again' })
+    const got: number[] = []
+    for (let message = await channel.get('q'); message; message = await channel.get('q')) {
+      got.push(Number(message.content.toString().split(' ')[0]))
+      channel.ack(message)
+    }
+    expect(got).toEqual(kept)
+    broker.signal('SIGTERM')
+    expect(await broker.exit()).toEqual({ code: 0, signal: null })
   })
 
-  test('is refused in time, so that taking the messages away makes the room', async () => {
-    await using disk = await brokerOnSmallDisk(1_200_000)
-    for (let n = 0; (await disk.publish()) && n < 1000; n++);
-    await disk.broker.line('"type":"disk-low"')
-    expect(disk.kept.length).toBeGreaterThan(10)
-    expect(await disk.takeAll()).toEqual(disk.kept)
-    await waitFor(() => disk.publish(), { what: 'a publish to be taken again' })
-    expect(disk.broker.lines.filter((line) => line.includes('store-full'))).toEqual([])
-    expect((await disk.channel.checkQueue('q')).messageCount).toBe(1)
+  test('is seen in time: publishers are blocked and wait, consumers go on, and what they settle makes the room', async () => {
+    const { broker, url } = await brokerOnSmallDisk(1_200_000)
+    await using _ = broker
+    const events: string[] = []
+    const connection = connect(url, { deadlineMs: 60_000, maxInFlight: 4, onEvent: ({ type }) => events.push(type) })
+    await using __ = { [Symbol.asyncDispose]: () => connection.close() }
+    const q = queueOf('q', { type: 'classic' })
+    await connection.declare(q)
+    let confirmed = 0
+    const all = Array.from({ length: 200 }, (___, n) => connection.publish(q, body(n)).then(() => confirmed++))
+    await waitFor(() => events.includes('blocked'), { what: 'the publisher to be blocked' })
+    await broker.line('DISK_LOW')
+    expect(confirmed).toBeLessThan(200)
+    expect(confirmed).toBeGreaterThan(10)
+
+    const got: number[] = []
+    await connection.consume(q, (delivery) => {
+      got.push(Number(String(delivery.payload).split(' ')[0]))
+      void delivery.ack()
+    })
+    await Promise.all(all)
+    await waitFor(() => got.length >= 200, { what: 'all to be consumed' })
+    expect(got).toEqual(Array.from({ length: 200 }, (___, n) => n))
+    expect(events).toContain('unblocked')
+    expect(broker.lines.filter((line) => line.includes('store-full') || line.includes('store-failed'))).toEqual([])
+  })
+
+  test('a client that publishes and consumes in one goes on settling, and is refused what it publishes', async () => {
+    const { broker, url } = await brokerOnSmallDisk(1_200_000)
+    await using _ = broker
+    const connection = await amqp.connect(url)
+    connection.on('error', () => {})
+    const blocks: string[] = []
+    connection.on('blocked', (reason: string) => blocks.push(reason))
+    connection.on('unblocked', () => blocks.push('unblocked'))
+    const channel = await connection.createConfirmChannel()
+    await channel.assertQueue('q')
+    await channel.prefetch(5)
+    const held: amqp.ConsumeMessage[] = []
+    let hold = true
+    const settle = (message: amqp.ConsumeMessage): void => (hold ? void held.push(message) : channel.ack(message))
+    await channel.consume('q', (message) => message && settle(message))
+    const publish = (): Promise<boolean> =>
+      new Promise((resolve) => void channel.sendToQueue('q', Buffer.from(body(0)), {}, (error) => resolve(!error)))
+    for (let n = 0; (await publish()) && n < 1000; n++);
+    expect(blocks).toEqual([expect.stringContaining('DISK_LOW')])
+    hold = false
+    for (const message of held) channel.ack(message)
+    await waitFor(() => blocks.includes('unblocked'), { what: 'room' })
+    expect(await publish()).toBe(true)
   })
 })

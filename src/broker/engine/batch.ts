@@ -5,6 +5,8 @@ import type { Writes } from './store.ts'
 export type Outcome = 'routed' | 'unrouted' | 'refused' | 'failed'
 
 export interface Publisher {
+  /** Its publish is taken although there is an alarm. */
+  readonly privileged: boolean
   /** `refused`: a full queue did not take it. `failed`: it could not be stored. In the order of publishing. */
   settled(id: number, outcome: Outcome, reason: string): void
 }

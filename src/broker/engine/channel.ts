@@ -10,6 +10,8 @@ import { accessRefused, exclusiveUse, notAllowed, precondition } from './refusal
 export interface ChannelHandlers {
   /** False while the peer reads too slowly; deliveries wait until `Channel.resume()`. */
   writable(): boolean
+  /** Asked at each publish: whether it is taken although there is an alarm. @default no */
+  privileged?(): boolean
   delivered(consumerTag: string, deliveryTag: number, message: Message, entry: Entry): void
   /** The consumer is gone because its queue is. */
   cancelled(consumerTag: string): void
@@ -45,6 +47,24 @@ export interface ConsumeOptions {
   readonly prefetch?: number
 }
 
+export interface ConsumerStats {
+  readonly tag: string
+  readonly queue: string
+  readonly unsettled: number
+  /** 0 is no limit. */
+  readonly prefetch: number
+  readonly noAck: boolean
+  readonly priority: number
+}
+
+export interface ChannelStats {
+  readonly unsettled: number
+  /** Of consumers to come, and of all together; 0 is no limit. */
+  readonly prefetch: number
+  readonly sharedPrefetch: number
+  readonly consumers: readonly ConsumerStats[]
+}
+
 interface Unsettled {
   readonly entry: Entry
   /** Absent for what was fetched by `get`. */
@@ -75,6 +95,26 @@ export class Channel implements ConsumerChannel, Publisher {
 
   get unsettled(): number {
     return this.#unsettled.size
+  }
+
+  get consuming(): boolean {
+    return this.#consumers.size > 0
+  }
+
+  stats(): ChannelStats {
+    const consumers = [...this.#consumers.values()].map(({ tag, queue, unsettled, prefetch, noAck, priority }) => ({
+      tag,
+      queue: queue.name,
+      unsettled,
+      prefetch,
+      noAck,
+      priority,
+    }))
+    return { unsettled: this.#unsettled.size, prefetch: this.#prefetch, sharedPrefetch: this.#sharedPrefetch, consumers }
+  }
+
+  get privileged(): boolean {
+    return this.#handlers.privileged?.() ?? false
   }
 
   /** `settled` is called with `id` later, once. */

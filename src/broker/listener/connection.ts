@@ -13,7 +13,7 @@ import {
 } from '../../amqp/index.ts'
 import { ProtocolError } from '../../core/errors.ts'
 import type { Headers } from '../../core/message.ts'
-import type { Engine } from '../engine/index.ts'
+import type { ChannelStats, Engine } from '../engine/index.ts'
 import { Flow } from './flow.ts'
 import { CHANNEL_MAX, FRAME_MAX, HEARTBEAT_SECONDS, isWelcome, readLogin, serverProperties } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -27,6 +27,8 @@ const CLOSE_MS = 3_000
 export interface ConnectionOptions {
   readonly socket: Socket
   readonly engine: Engine
+  /** Largest body of a message. Bytes. */
+  readonly bodyMax: number
   /** Over the unix socket or from this machine. */
   readonly local: boolean
   readonly password: string | undefined
@@ -34,6 +36,16 @@ export interface ConnectionOptions {
   readonly onDirty: (connection: Connection) => void
   readonly onOpen: (connection: Connection) => void
   readonly onEnd: (connection: Connection, reason: string) => void
+}
+
+export interface ConnectionStats {
+  /** As the client calls itself: its connection's name, else its product's. */
+  readonly name: string
+  readonly user: string
+  readonly protocol: string
+  /** Told that publishes wait for an alarm to end. */
+  readonly blocked: boolean
+  readonly channels: readonly ({ readonly id: number } & ChannelStats)[]
 }
 
 type State = 'header' | 'start-ok' | 'tune-ok' | 'open' | 'running' | 'closing' | 'ended'
@@ -46,6 +58,9 @@ export class Connection {
   readonly flow: Flow
   user = ''
   clientProperties: Headers = {}
+  #alarm: string | undefined
+  #blocked = false
+  #published = false
   readonly #options: ConnectionOptions
   readonly #socket: Socket
   readonly #reader: FrameReader
@@ -85,6 +100,21 @@ export class Connection {
     return this.#state === 'running'
   }
 
+  get bodyMax(): number {
+    return this.#options.bodyMax
+  }
+
+  stats(): ConnectionStats {
+    const name = this.clientProperties['connection_name'] ?? this.clientProperties['product']
+    return {
+      name: typeof name === 'string' ? name : '',
+      user: this.user,
+      protocol: 'AMQP 0-9-1',
+      blocked: this.#blocked,
+      channels: [...this.#channels].map(([id, { channel }]) => ({ id, ...channel.stats() })),
+    }
+  }
+
   /** Marks it to be flushed when the engine's turn ends. */
   dirty(): void {
     this.#options.onDirty(this)
@@ -97,11 +127,40 @@ export class Connection {
     this.flow.flushed()
   }
 
-  /** connection.blocked or unblocked, for clients that understand it. */
-  tellBlocked(reason: string | undefined): void {
-    if (!this.isOpen || !this.#can('connection.blocked')) return
-    if (reason === undefined) this.writer.method(0, 'connection.unblocked', {})
-    else this.writer.method(0, 'connection.blocked', { reason: short(reason) })
+  /** While there is a reason, publishers are blocked: told so, if they understand it, and not read from where that hinders no ack. */
+  setAlarm(reason: string | undefined): void {
+    this.#alarm = reason
+    if (this.#published || reason === undefined) this.#block(reason)
+  }
+
+  /** A publish has come. True if it is taken although there is an alarm, since nothing more will be read after it. */
+  publishing(): boolean {
+    this.#published = true
+    if (this.#alarm === undefined) return true
+    this.#block(this.#alarm)
+    return !this.#settles
+  }
+
+  /** Something is with it that it may settle. */
+  get #settles(): boolean {
+    for (const { channel } of this.#channels.values()) if (channel.consuming || channel.unsettled > 0) return true
+    return false
+  }
+
+  #block(reason: string | undefined): void {
+    if (!this.isOpen) return
+    const blocked = reason !== undefined
+    this.#hold(blocked && !this.#settles)
+    if (this.#blocked === blocked) return
+    this.#blocked = blocked
+    if (!this.#can('connection.blocked')) return
+    if (blocked) this.writer.method(0, 'connection.blocked', { reason: short(reason) })
+    else this.writer.method(0, 'connection.unblocked', {})
+  }
+
+  #hold(held: boolean): void {
+    this.flow.hold(held)
+    this.#heartbeat.deaf = held
   }
 
   /** Says why, and ends when the client has answered or after some seconds. */
@@ -110,6 +169,7 @@ export class Connection {
     if (this.#state === 'header') return this.#end(replyText)
     this.#reason = replyText
     this.#giveBack('untouched')
+    this.#hold(false)
     this.#state = 'closing'
     const [classId, methodId] = method ? METHODS[method].id : [0, 0]
     this.writer.method(0, 'connection.close', { replyCode, replyText: short(replyText), classId, methodId })

@@ -19,13 +19,14 @@ export class Flow {
   readonly #writer: FrameWriter
   readonly #handlers: FlowHandlers
   #waiting = false
+  #held = false
 
   constructor(socket: Socket, writer: FrameWriter, handlers: FlowHandlers) {
     this.#socket = socket
     this.#writer = writer
     this.#handlers = handlers
     socket.on('drain', () => {
-      if (socket.isPaused()) socket.resume()
+      if (socket.isPaused() && !this.#held) socket.resume()
       this.#room()
     })
   }
@@ -36,6 +37,14 @@ export class Flow {
     if (!this.#waiting) this.#handlers.onFull()
     this.#waiting = true
     return false
+  }
+
+  /** Stops reading altogether, or goes on. */
+  hold(held: boolean): void {
+    if (this.#held === held) return
+    this.#held = held
+    if (held) this.#socket.pause()
+    else if (this.#socket.writableLength <= STOP_READING) this.#socket.resume()
   }
 
   /** After reading, which may have brought about replies. */

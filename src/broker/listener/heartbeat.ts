@@ -4,6 +4,8 @@ import type { FrameWriter } from '../../amqp/index.ts'
 export class Heartbeat {
   readonly #writer: FrameWriter
   readonly #onSilence: () => void
+  /** While nothing is read from the client, its silence means nothing. */
+  deaf = false
   #timer: NodeJS.Timeout | undefined
   #lastHeard = performance.now()
 
@@ -22,6 +24,7 @@ export class Heartbeat {
     const ms = seconds * 1000
     this.heard()
     this.#timer = setInterval(() => {
+      if (this.deaf) this.heard()
       if (performance.now() - this.#lastHeard > 2 * ms) this.#onSilence()
       else this.#writer.heartbeat()
     }, ms / 2)

@@ -1,14 +1,18 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Engine } from '../engine/index.ts'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionStats } from './connection.ts'
 import { isLoopback } from './handshake.ts'
 
 export interface ListenerOptions {
   readonly engine: Engine
   /** The generated one, for clients from other machines. */
   readonly password: string | undefined
+  /** Largest body of a message. Bytes. @default 16 MiB, as in RabbitMQ 4 */
+  readonly bodyMax?: number | undefined
   readonly onEvent: (event: ListenerEvent) => void
 }
+
+const BODY_MAX = 16 * 1024 * 1024
 
 export type ListenerEvent =
   | { readonly type: 'client-open'; readonly client: string; readonly user: string }
@@ -30,6 +34,12 @@ export class Listener {
 
   get clients(): number {
     return this.#connections.size
+  }
+
+  /** Of those that are logged in, with where they come from. */
+  stats(): readonly ({ readonly client: string } & ConnectionStats)[] {
+    const open = [...this.#connections].filter(([connection]) => connection.isOpen)
+    return open.map(([connection, client]) => ({ client, ...connection.stats() }))
   }
 
   /** Resolves with the port when it accepts. */
@@ -57,10 +67,10 @@ export class Listener {
     for (const connection of dirty) connection.flush()
   }
 
-  /** Tells clients that publishes are refused for now, or that they are taken again. */
-  tellBlocked(reason: string | undefined): void {
+  /** While there is a reason, publishers are blocked; everything that makes room goes on. */
+  setAlarm(reason: string | undefined): void {
     this.#alarm = reason
-    for (const connection of this.#connections.keys()) connection.tellBlocked(reason)
+    for (const connection of this.#connections.keys()) connection.setAlarm(reason)
   }
 
   /** Accepts nobody any more, says goodbye to all, and resolves when all have left: within a few seconds. */
@@ -76,19 +86,20 @@ export class Listener {
       socket.destroy()
       return
     }
-    const { engine, password, onEvent } = this.#options
+    const { engine, password, onEvent, bodyMax = BODY_MAX } = this.#options
     const remote = socket.remoteAddress
     const connection = new Connection({
       socket,
       engine,
       password,
+      bodyMax,
       local: remote === undefined || isLoopback(remote),
       onDirty: (dirty) => {
         this.#dirty.add(dirty)
         this.#scheduled ??= setImmediate(() => this.flush())
       },
       onOpen: (opened) => {
-        if (this.#alarm !== undefined) opened.tellBlocked(this.#alarm)
+        opened.setAlarm(this.#alarm)
         onEvent({ type: 'client-open', client, user: opened.user })
       },
       onEnd: (ended, reason) => {

@@ -16,8 +16,6 @@ import { checkProperties, compact } from './content.ts'
 import { handleMethod } from './methods.ts'
 import { short } from './reply-text.ts'
 
-/** Largest body, as in RabbitMQ 4. Bytes. */
-const BODY_MAX = 16 * 1024 * 1024
 const CONTENT_TOO_LARGE = 311
 
 /** One channel of a client: puts contents together, and answers an error by closing just itself. */
@@ -28,7 +26,7 @@ export class ServerChannel {
   readonly confirms: Confirms
   /** Stands for an empty queue name (AMQP 0-9-1 §1.7.2.1). */
   lastQueue = ''
-  readonly #assembler = new ContentAssembler(BODY_MAX)
+  readonly #assembler: ContentAssembler
   #publish: MethodArgs<'basic.publish'> | undefined
   #closing = false
   #ended = false
@@ -36,10 +34,12 @@ export class ServerChannel {
   constructor(connection: Connection, id: number) {
     this.connection = connection
     this.id = id
-    const { writer, flow, engine } = connection
+    const { writer, flow, engine, bodyMax } = connection
+    this.#assembler = new ContentAssembler(bodyMax)
     this.confirms = new Confirms(writer, id)
     this.channel = engine.channel(connection, {
       writable: () => flow.writable,
+      privileged: () => connection.publishing(),
       delivered: (consumerTag, deliveryTag, message, { redelivered }) => {
         const { exchange, routingKey, properties, body } = message
         this.#guard(() =>

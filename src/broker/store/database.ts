@@ -5,7 +5,8 @@ import { StoreRefusedError } from './refused.ts'
 
 /** Tells our files from any other SQLite database: "Omni". */
 const APPLICATION_ID = 0x4f6d6e69
-const VERSION = 1
+const VERSION = 2
+export const PAGE_SIZE = 4096
 /** A larger file is opened without reading all of it first. Bytes. */
 const CHECK_LIMIT = 256 * 1024 * 1024
 
@@ -61,7 +62,7 @@ export function openDatabase(path: string, logPages: number): DatabaseSync {
     check(path)
     const db = new DatabaseSync(path)
     db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${logPages}`)
-    db.exec(`PRAGMA journal_size_limit = ${logPages * 2 * 4096}`)
+    db.exec(`PRAGMA journal_size_limit = ${logPages * 2 * PAGE_SIZE}`)
     // Without these two a confirm would promise what is not on disk.
     expectPragma(db, path, 'journal_mode', 'wal')
     expectPragma(db, path, 'synchronous', 2)

@@ -15,7 +15,7 @@ import {
   StoreFullError,
   type Writes,
 } from '../engine/store.ts'
-import { openDatabase } from './database.ts'
+import { openDatabase, PAGE_SIZE } from './database.ts'
 
 /** The statements on messages exist twice: for the durable table and for the temporary one. */
 interface Table {
@@ -32,6 +32,10 @@ interface Table {
 export interface SqliteStore extends Store {
   /** Gives some of the room that deleted messages took back to the file system. Throws `StoreFullError` where there is none to work with. */
   reclaim(): void
+  /** What messages take, with what is needed to find them. */
+  usedBytes(): number
+  /** Of all messages that were inserted since it was opened. */
+  readonly insertedBytes: number
   /** Writes the log into the main file and closes. `clean`: no message was with a consumer. */
   close(clean: boolean): void
 }
@@ -48,6 +52,7 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
   const db = openDatabase(path, logPages)
   const kept = prepareTable(db, 'main.message')
   const spilled = prepareTable(db, 'temp.spill')
+  let insertedBytes = 0
   const tableOf = (queue: QueueKey): Table => (queue.kept ? kept : spilled)
 
   const guard = <T>(work: () => T): T => {
@@ -77,7 +82,10 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
     load: () => guard(() => load(db)),
     commit(writes: Writes) {
       transaction(() => {
-        for (const entry of writes.inserts) insert(tableOf(entry.queue), entry)
+        for (const entry of writes.inserts) {
+          insert(tableOf(entry.queue), entry)
+          insertedBytes += entry.bytes
+        }
         remove(kept, writes.deletes, true)
         remove(spilled, writes.deletes, false)
         for (const entry of writes.returns) tableOf(entry.queue).giveBack.run(entry.deliveries, entry.seq)
@@ -138,6 +146,10 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
         db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
       })
     },
+    get insertedBytes() {
+      return insertedBytes
+    },
+    usedBytes: () => guard(() => (pragma(db, 'page_count') - pragma(db, 'freelist_count')) * PAGE_SIZE),
     close(clean) {
       try {
         if (clean) transaction(() => run("INSERT OR REPLACE INTO meta VALUES ('clean', 1)"))
@@ -149,6 +161,8 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
     },
   }
 }
+
+const pragma = (db: DatabaseSync, name: string): number => Number(Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0])
 
 function prepareTable(db: DatabaseSync, table: string): Table {
   const columns = 'seq, expires_at, deliveries, redelivered, exchange, routing_key, properties, body'
