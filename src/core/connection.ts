@@ -4,7 +4,7 @@
  */
 import { systemClock } from './clock.ts'
 import { Codecs, type CodecOptions } from './codecs.ts'
-import type { ConnectionOptions, ConsumeOptions, PublishOptions, Purpose } from './connection-options.ts'
+import type { ConnectionOptions, ConsumeOptions, Purpose } from './connection-options.ts'
 import { Consumer, type DeliveryHandler } from './consumer.ts'
 import { Delivery } from './delivery.ts'
 import { type Exchange, type Queue, isExchange, isQueue } from './entities.ts'
@@ -12,6 +12,7 @@ import { ClosedError, ConfigError, ConnectionError, UnsupportedError } from './e
 import { Link } from './link.ts'
 import type { Headers } from './message.ts'
 import { show } from './options.ts'
+import { type PublishArguments, publishRequest } from './publish-request.ts'
 import { Publisher, type PublishOutcome } from './publisher.ts'
 import type { Capabilities, QueueState, Session, Transport } from './transport.ts'
 
@@ -97,29 +98,17 @@ export class Connection {
    * taken as it is. Resolves when the broker has taken the message; rejects with `PublishError` by the deadline at
    * the latest, or `CodecError` for a payload that cannot be written.
    */
-  async publish(target: Exchange | Queue | string, ...rest: PublishArguments): Promise<PublishOutcome> {
-    const [routingKey, payload, options] = normalise(target, rest)
-    if (this.#closed) throw new ClosedError('The connection is closed')
-    const { compression, deadlineMs = this.#options.deadlineMs, mandatory = true, signal, ...properties } = options
-    const { body, contentType, contentEncoding, compression: compressed } = this.#codecs.encode(payload, compression)
-    this.#publishing.start()
-    const declaring = this.#declaring(target, deadlineMs)
-    if (declaring) await declaring
-    return this.#publisher.publish({
-      exchange: typeof target === 'string' ? target : isQueue(target) ? '' : target.name,
-      routingKey,
-      body,
-      properties: {
-        persistent: true,
-        contentType,
-        contentEncoding,
-        ...properties,
-        ...(compressed !== undefined && { headers: { ...properties.headers, compression: compressed } }),
-      },
-      mustRoute: mandatory,
-      deadlineMs,
-      signal,
-    })
+  publish(target: Exchange | Queue | string, ...rest: PublishArguments): Promise<PublishOutcome> {
+    // An async function would cost each message another promise.
+    try {
+      if (this.#closed) throw new ClosedError('The connection is closed')
+      const request = publishRequest(target, rest, { codecs: this.#codecs, deadlineMs: this.#options.deadlineMs })
+      this.#publishing.start()
+      const declaring = this.#declaring(target, request.deadlineMs)
+      return declaring ? declaring.then(() => this.#publisher.publish(request)) : this.#publisher.publish(request)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
   }
 
   /**
@@ -331,19 +320,6 @@ export class Connection {
       timer.cancel()
     }
   }
-}
-
-/** `(exchange, routingKey, payload, options?)`, or `(queue, payload, options?)`. A plain name is an exchange's. */
-export type PublishArguments =
-  | [routingKey: string, payload: unknown, options?: PublishOptions]
-  | [payload: unknown, options?: PublishOptions]
-
-function normalise(target: Exchange | Queue | string, rest: PublishArguments): [string, unknown, PublishOptions] {
-  if (typeof target !== 'string' && isQueue(target)) return [target.name, rest[0], (rest[1] as PublishOptions | undefined) ?? {}]
-  const [routingKey, payload, options = {}] = rest as [string, unknown, PublishOptions?]
-  if (typeof routingKey !== 'string')
-    throw new ConfigError('publish()', [{ path: 'routingKey', expected: 'a text', got: show(routingKey) }])
-  return [routingKey, payload, options]
 }
 
 async function declareOn(session: Session, entity: Exchange | Queue): Promise<QueueState | undefined> {

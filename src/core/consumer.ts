@@ -3,6 +3,7 @@ import { type Clock, sleep } from './clock.ts'
 import type { Codecs } from './codecs.ts'
 import { Delivery } from './delivery.ts'
 import type { Queue } from './entities.ts'
+import { LinkedList } from './linked-list.ts'
 import type { Headers } from './message.ts'
 import type { Incoming, Session, Subscription } from './transport.ts'
 
@@ -29,7 +30,7 @@ const REQUEUE_PAUSE_MS = 1_000
 
 export class Consumer {
   readonly #options: ConsumerOptions
-  readonly #unsettled = new Set<Delivery>()
+  readonly #unsettled = new LinkedList<Delivery>()
   #queueName: string
   #subscription: Subscription | undefined
   #handling = 0
@@ -71,7 +72,7 @@ export class Consumer {
       await promise
       timer.cancel()
     }
-    const left = [...this.#unsettled]
+    const left = this.#unsettled.toArray()
     await Promise.all(left.map((delivery) => delivery.release()))
     this.#subscription = undefined
     this.#options.onStopped(this)
@@ -104,8 +105,10 @@ export class Consumer {
   /** The session is gone, and with it the right to settle what it delivered. @internal */
   lost(): void {
     this.#subscription = undefined
-    for (const delivery of this.#unsettled) delivery.markLost()
-    this.#unsettled.clear()
+    for (const delivery of this.#unsettled.toArray()) {
+      this.#unsettled.delete(delivery)
+      delivery.markLost()
+    }
     this.#checkIdle()
   }
 
@@ -119,24 +122,19 @@ export class Consumer {
       void this.#failed(error, delivery)
       return
     }
-    if (result instanceof Promise) void this.#follow(result, delivery)
+    if (!(result instanceof Promise)) return
+    this.#handling++
+    void result.then(this.#onHandled, (error: unknown) => this.#failed(error, delivery).finally(this.#onHandled))
   }
 
-  async #follow(result: Promise<void>, delivery: Delivery): Promise<void> {
-    this.#handling++
-    try {
-      await result
-    } catch (error) {
-      await this.#failed(error, delivery)
-    } finally {
-      this.#handling--
-      this.#checkIdle()
-    }
+  readonly #onHandled = (): void => {
+    this.#handling--
+    if (this.#idle) this.#checkIdle()
   }
 
   async #failed(error: unknown, delivery: Delivery): Promise<void> {
     this.#options.onHandlerFailed(error, delivery)
-    if (delivery.settled || !this.#unsettled.has(delivery)) return
+    if (delivery.list !== this.#unsettled) return
     if (!this.#stopping) await sleep(REQUEUE_PAUSE_MS, { clock: this.#options.clock, unref: true })
     await delivery.requeue()
   }

@@ -1,9 +1,16 @@
 /** One message on its way through a handler: read it, then settle it, once. */
 import type { Codecs } from './codecs.ts'
 import type { MessageProperties } from './message.ts'
+import type { Linked } from './linked-list.ts'
 import type { Incoming, Settlement } from './transport.ts'
 
-export class Delivery {
+export class Delivery implements Linked<Delivery> {
+  /** For the consumer that holds it. @internal */
+  list: object | undefined
+  /** @internal */
+  previous: Delivery | undefined
+  /** @internal */
+  next: Delivery | undefined
   readonly #incoming: Incoming
   readonly #codecs: Codecs
   readonly #onSettled: (delivery: Delivery) => void

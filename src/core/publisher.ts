@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from './clock.ts'
 import { ClosedError, PublishError } from './errors.ts'
+import { type Linked, LinkedList } from './linked-list.ts'
 import type { MessageProperties, Outgoing, PublishResult } from './message.ts'
 import type { Session } from './transport.ts'
 
@@ -31,7 +32,10 @@ export interface PublisherOptions {
   readonly whyDown: () => Error | undefined
 }
 
-class Pending implements Outgoing {
+class Pending implements Outgoing, Linked<Pending> {
+  list: object | undefined
+  previous: Pending | undefined
+  next: Pending | undefined
   readonly exchange: string
   readonly routingKey: string
   readonly body: Uint8Array
@@ -61,9 +65,9 @@ class Pending implements Outgoing {
 export class Publisher {
   readonly #options: PublisherOptions
   /** Handed to the session, or to be handed to the next; in order. */
-  readonly #inFlight = new Set<Pending>()
+  readonly #inFlight = new LinkedList<Pending>()
   /** Not yet admitted to the window; in order. */
-  readonly #waiting = new Set<Pending>()
+  readonly #waiting = new LinkedList<Pending>()
   /** Admitted in this turn of the event loop, to be handed over as one batch. */
   #batch: Pending[] = []
   #session: Session | undefined
@@ -100,7 +104,7 @@ export class Publisher {
   /** A fresh session: everything unsettled is sent again on it. */
   attach(session: Session): void {
     this.#session = session
-    this.#batch = [...this.#inFlight]
+    this.#batch = this.#inFlight.toArray()
     this.#flush()
   }
 
@@ -132,10 +136,10 @@ export class Publisher {
 
   #admit(pending: Pending): void {
     this.#inFlight.add(pending)
-    if (this.#batch.push(pending) === 1) queueMicrotask(() => this.#flush())
+    if (this.#batch.push(pending) === 1) queueMicrotask(this.#flush)
   }
 
-  #flush(): void {
+  readonly #flush = (): void => {
     if (this.#session === undefined || this.#blocked || this.#batch.length === 0) return
     const batch = this.#batch
     this.#batch = []
@@ -157,8 +161,7 @@ export class Publisher {
       this.#batch = this.#batch.filter((other) => other !== pending)
       pending.reject(error)
     } else pending.resolve({ routed })
-    for (const next of this.#waiting) {
-      if (this.#inFlight.size >= this.#options.maxInFlight) break
+    for (let next = this.#waiting.first; next && this.#inFlight.size < this.#options.maxInFlight; next = this.#waiting.first) {
       this.#waiting.delete(next)
       this.#admit(next)
     }
@@ -196,7 +199,7 @@ export class Publisher {
   }
 
   #all(): Pending[] {
-    return [...this.#inFlight, ...this.#waiting]
+    return [...this.#inFlight.toArray(), ...this.#waiting.toArray()]
   }
 }
 

@@ -73,6 +73,11 @@ export class Channel {
     return this.#state === 'open'
   }
 
+  /** Remembers the strings that repeat from message to message. */
+  get strings(): StringCache {
+    return this.#host.cache
+  }
+
   /** Rejects with `TopologyError` (channel error), `ConnectionError` (connection gone) or `CodecError` (cannot be sent). */
   call<N extends CallName>(name: N, args: MethodInput<N>): Promise<ReplyOf<N>> {
     return this.#call(name, args, [`${name}-ok` as MethodName], (method) => method.args as ReplyOf<N>)

@@ -1,34 +1,52 @@
-import type { Content } from '../../amqp/index.ts'
+import type { Content, StringCache } from '../../amqp/index.ts'
 import { CodecError, messageOf } from '../../core/errors.ts'
 import type { MessageProperties } from '../../core/message.ts'
 import type { Incoming, Settlement } from '../../core/transport.ts'
 import type { Settlements } from './settlements.ts'
 
-/** One delivered message. Properties and body are cut out of the read buffer when first asked for. */
-export class Delivery implements Incoming {
+/** What all deliveries of one subscription share. */
+export interface DeliverySource {
+  readonly queue: string
+  readonly strings: StringCache
+  /** Absent where deliveries need no ack. */
+  readonly settlements: Settlements | undefined
+}
+
+interface Arguments {
+  readonly deliveryTag: number
+  readonly redelivered: boolean
   readonly exchange: string
   readonly routingKey: string
-  readonly queue: string
-  readonly redelivered: boolean
+}
+
+/** One delivered message. Properties and body are cut out of the read buffer when first asked for. */
+export class Delivery implements Incoming {
+  readonly #source: DeliverySource
+  readonly #args: Arguments
   readonly #content: Content
-  readonly #tag: number
-  /** Absent for a delivery that needs no ack. */
-  #settlements: Settlements | undefined
+  #settled = false
   #properties: MessageProperties | undefined
 
-  constructor(
-    queue: string,
-    args: { readonly deliveryTag: number; readonly redelivered: boolean; readonly exchange: string; readonly routingKey: string },
-    content: Content,
-    settlements: Settlements | undefined,
-  ) {
-    this.queue = queue
-    this.exchange = args.exchange
-    this.routingKey = args.routingKey
-    this.redelivered = args.redelivered
-    this.#tag = args.deliveryTag
+  constructor(source: DeliverySource, args: Arguments, content: Content) {
+    this.#source = source
+    this.#args = args
     this.#content = content
-    this.#settlements = settlements
+  }
+
+  get exchange(): string {
+    return this.#args.exchange
+  }
+
+  get routingKey(): string {
+    return this.#args.routingKey
+  }
+
+  get queue(): string {
+    return this.#source.queue
+  }
+
+  get redelivered(): boolean {
+    return this.#args.redelivered
   }
 
   get body(): Uint8Array {
@@ -39,7 +57,7 @@ export class Delivery implements Incoming {
   get properties(): MessageProperties {
     if (this.#properties) return this.#properties
     try {
-      this.#properties = this.#content.readProperties()
+      this.#properties = this.#content.readProperties(this.#source.strings)
     } catch (cause) {
       throw new CodecError(`The properties of a message in queue "${this.queue}" cannot be read: ${messageOf(cause)}`, { cause })
     }
@@ -59,9 +77,8 @@ export class Delivery implements Incoming {
   }
 
   settle(settlement: Settlement): boolean {
-    const settlements = this.#settlements
-    if (settlements === undefined) return true
-    this.#settlements = undefined
-    return settlements.settle(this.#tag, settlement)
+    if (this.#settled) return true
+    this.#settled = true
+    return this.#source.settlements?.settle(this.#args.deliveryTag, settlement) ?? true
   }
 }

@@ -1,13 +1,13 @@
 import type { AmqpConnection, Channel } from '../../amqp/index.ts'
 import { TopologyError } from '../../core/errors.ts'
 import type { Incoming } from '../../core/transport.ts'
-import { Delivery } from './delivery.ts'
+import { Delivery, type DeliverySource } from './delivery.ts'
 import { Settlements } from './settlements.ts'
 
 /** Idle channels kept open for the next fetch; beyond it, one is closed when its last message is settled. */
 const KEPT = 16
 
-interface Source {
+interface Source extends DeliverySource {
   readonly channel: Channel
   readonly settlements: Settlements
   /** Fetches under way. */
@@ -35,7 +35,7 @@ export class Fetcher {
       const fetched = await source.channel.get(queue)
       if (!fetched) return undefined
       source.settlements.delivered(fetched.args.deliveryTag)
-      return new Delivery(queue, fetched.args, fetched.content, source.settlements)
+      return new Delivery(source, fetched.args, fetched.content)
     } catch (error) {
       if (!(error instanceof TopologyError)) throw error
       throw new TopologyError(`Fetching from queue "${queue}" was refused: ${error.message} (${error.replyCode})`, error.replyCode, {
@@ -59,6 +59,8 @@ export class Fetcher {
   async #open(queue: string): Promise<Source> {
     const channel = await this.#connection.openChannel({ closed: () => this.#sources.delete(queue) })
     const source: Source = {
+      queue,
+      strings: channel.strings,
       channel,
       settlements: new Settlements(channel, this.#connection.writer, () => this.#shrink(queue, source)),
       fetching: 0,

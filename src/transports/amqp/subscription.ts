@@ -1,7 +1,7 @@
 import type { AmqpConnection, Channel } from '../../amqp/index.ts'
 import { messageOf, TopologyError } from '../../core/errors.ts'
 import type { SubscribeOptions, Subscription } from '../../core/transport.ts'
-import { Delivery } from './delivery.ts'
+import { Delivery, type DeliverySource } from './delivery.ts'
 import { Settlements } from './settlements.ts'
 
 const PREFETCH_MAX = 0xffff
@@ -12,6 +12,7 @@ const CONSUMER_TAG = 'c'
 export async function subscribe(connection: AmqpConnection, options: SubscribeOptions): Promise<Subscription> {
   const { queue, noAck, onDelivery } = options
   let settlements: Settlements | undefined
+  let source: DeliverySource
   /** `cancelling` still hands on what the broker sends; after `cancelled` no message can come. */
   let state: 'live' | 'cancelling' | 'cancelled' = 'live'
   /** The broker has answered basic.consume. An end before we have seen that answer is told after it. */
@@ -34,8 +35,8 @@ export async function subscribe(connection: AmqpConnection, options: SubscribeOp
 
   channel = await connection.openChannel({
     deliver(args, content) {
-      if (!noAck) settlements?.delivered(args.deliveryTag)
-      onDelivery(new Delivery(queue, args, content, noAck ? undefined : settlements))
+      source.settlements?.delivered(args.deliveryTag)
+      onDelivery(new Delivery(source, args, content))
     },
     cancelled() {
       ended(`the broker cancelled the consumer of queue "${queue}": the queue was deleted or has moved`)
@@ -44,6 +45,7 @@ export async function subscribe(connection: AmqpConnection, options: SubscribeOp
     closed: (reason) => ended(`the channel that consumed from queue "${queue}" was closed: ${reason.message} (${reason.replyCode})`),
   })
   settlements = new Settlements(channel, connection.writer, closeWhenDone)
+  source = { queue, strings: channel.strings, settlements: noAck ? undefined : settlements }
   // Fewer than asked for is within the contract, and the wire has 16 bits.
   const prefetchCount = Math.min(options.prefetch, PREFETCH_MAX)
   try {
