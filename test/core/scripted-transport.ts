@@ -27,7 +27,7 @@ export class ScriptedSession implements Session {
     this.options.handlers.died(new ConnectionError(message))
   }
 
-  deliver(body: string, to = this.subscriptions.length - 1): void {
+  deliver(body: string, overrides: Partial<Incoming> = {}): void {
     const incoming: Incoming = {
       body: Buffer.from(body),
       properties: { contentType: 'text/plain' },
@@ -37,8 +37,9 @@ export class ScriptedSession implements Session {
       redelivered: false,
       deliveryCount: undefined,
       settle: (settlement) => (this.settled.push([body, settlement]), !this.dead),
+      ...overrides,
     }
-    this.subscriptions[to]!.onDelivery(incoming)
+    this.subscriptions.at(-1)!.onDelivery(incoming)
   }
 
   async declareExchange({ name }: { name: string }): Promise<void> {
