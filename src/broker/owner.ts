@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { systemClock } from '../core/clock.ts'
 import { announce, makeSocketPath, removeFormer, withdraw } from './announcement.ts'
 import { Engine, type EngineEvent, type QueueStats } from './engine/index.ts'
+import { StoreFullError } from './engine/store.ts'
 import { isLoopback } from './listener/handshake.ts'
 import { Listener, type ListenerEvent } from './listener/listener.ts'
 import { keptPassword } from './password.ts'
@@ -12,6 +13,9 @@ import { alarmAt, defaultMaxMemory, readLevels } from './watermarks.ts'
 const MIN_FREE = 64 * 1024 * 1024
 const CHECK_LEVELS_MS = 500
 const IDLE_MS = 3_000
+/** Between looks after the store, and while there is something to do. */
+const TEND_MS = 1_000
+const TEND_SOON_MS = 20
 /** The first client of a broker that ends when idle may take longer. Milliseconds. */
 const FIRST_CLIENT_MS = 15_000
 
@@ -111,6 +115,20 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
   }
   checkLevels()
   const watch = setInterval(checkLevels, CHECK_LEVELS_MS).unref()
+  const tend = (): void => {
+    let more = false
+    try {
+      more = !failed && store.tend()
+    } catch (error) {
+      // Without room it is tried again; whatever else went wrong leaves no certainty.
+      if (!(error instanceof StoreFullError)) {
+        failed = true
+        return onEvent({ type: 'store-failed', error })
+      }
+    }
+    tending = setTimeout(tend, more ? TEND_SOON_MS : TEND_MS).unref()
+  }
+  let tending = setTimeout(tend, TEND_MS).unref()
 
   return {
     socket,
@@ -118,6 +136,7 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
     stats: () => ({ clients: listener.clients, queues: engine.stats() }),
     async stop() {
       clearInterval(watch)
+      clearTimeout(tending)
       idle(1)
       withdraw(data, socket)
       engine.flush()

@@ -5,7 +5,7 @@ import { StoreRefusedError } from './refused.ts'
 
 /** Tells our files from any other SQLite database: "Omni". */
 const APPLICATION_ID = 0x4f6d6e69
-const VERSION = 2
+const VERSION = 3
 export const PAGE_SIZE = 4096
 /** A larger file is opened without reading all of it first. Bytes. */
 const CHECK_LIMIT = 256 * 1024 * 1024
@@ -40,6 +40,7 @@ const ADDED: ReadonlyMap<number, string> = new Map([
      ) WITHOUT ROWID;
      CREATE INDEX exchange_binding_destination ON exchange_binding (destination);`,
   ],
+  [3, 'CREATE TABLE dropped (queue INTEGER NOT NULL, lane INTEGER NOT NULL, after INTEGER NOT NULL, upto INTEGER NOT NULL);'],
 ])
 
 /** What does not survive a restart but does not fit into memory: SQLite's own temporary file, never synced. */
@@ -122,6 +123,6 @@ function expectPragma(db: DatabaseSync, path: string, name: string, expected: st
   if (got !== expected) throw new StoreRefusedError(path, `cannot be used safely: ${name} is ${String(got)}, but ${expected} is needed`)
 }
 
-function pragma(db: DatabaseSync, name: string): unknown {
+export function pragma(db: DatabaseSync, name: string): unknown {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]
 }

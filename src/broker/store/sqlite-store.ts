@@ -1,37 +1,19 @@
-import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
-import { ByteReader, ByteWriter, readTable, writeTable } from '../../amqp/index.ts'
-import type { ExchangeType } from '../../core/entities.ts'
-import type { Headers } from '../../core/message.ts'
-import type { Entry, Message } from '../engine/message.ts'
-import {
-  type QueueKey,
-  type Snapshot,
-  type Store,
-  type StoredBinding,
-  type StoredExchange,
-  type StoredMessage,
-  type StoredQueue,
-  StoreFailedError,
-  StoreFullError,
-  type Writes,
-} from '../engine/store.ts'
-import { openDatabase, PAGE_SIZE } from './database.ts'
-
-/** The statements on messages exist twice: for the durable table and for the temporary one. */
-interface Table {
-  readonly insert: StatementSync
-  readonly remove: StatementSync
-  readonly removeRange: StatementSync
-  readonly giveBack: StatementSync
-  readonly page: StatementSync
-  readonly read: StatementSync
-  readonly purge: StatementSync
-  readonly clear: StatementSync
-}
+import type { QueueKey, Store, StoredBinding, StoredExchange, StoredQueue, Writes } from '../engine/store.ts'
+import { StoreFailedError } from '../engine/store.ts'
+import { openDatabase, PAGE_SIZE, pragma } from './database.ts'
+import { drops } from './drops.ts'
+import { classified } from './errors.ts'
+import { insert, type MessageRow, messageOf, type MessageTable, page, prepareTable, remove } from './messages.ts'
+import { BINDINGS, load, pack } from './snapshot.ts'
 
 export interface SqliteStore extends Store {
   /** Gives some of the room that deleted messages took back to the file system. Throws `StoreFullError` where there is none to work with. */
   reclaim(): void
+  /**
+   * Looks after the file: deletes what was dropped, writes the log into the main file, and in quiet times gives room back to
+   * the file system. To be called each second; takes some milliseconds, and is true when there is more to do soon.
+   */
+  tend(): boolean
   /** What messages take, with what is needed to find them. */
   usedBytes(): number
   /** Of all messages that were inserted since it was opened. */
@@ -44,16 +26,23 @@ export interface SqliteStore extends Store {
 const LOG_PAGES = 4000
 /** Pages given back to the file system at a time; moving them takes some milliseconds. */
 const RECLAIMED_PAGES = 2000
-
-const BINDINGS = { queue: 'binding', exchange: 'exchange_binding' } as const
+const TENDED_PAGES = 500
+/** Free pages that stay, since they will soon be needed again. */
+const FREE_PAGES = 256
 
 /** Opens the store in the file `path`. Throws `StoreRefusedError`. */
 export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: number } = {}): SqliteStore {
   const db = openDatabase(path, logPages)
   const kept = prepareTable(db, 'main.message')
   const spilled = prepareTable(db, 'temp.spill')
+  const dropped = drops(db)
   let insertedBytes = 0
-  const tableOf = (queue: QueueKey): Table => (queue.kept ? kept : spilled)
+  /** Transactions so far, and at the last look. */
+  let commits = 0
+  let seen = 0
+  /** Nothing is left to tidy up since then. */
+  let settled = false
+  const tableOf = (queue: QueueKey): MessageTable => (queue.kept ? kept : spilled)
 
   const guard = <T>(work: () => T): T => {
     try {
@@ -62,12 +51,14 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
       throw classified(error)
     }
   }
-  const transaction = (work: () => void): void =>
+  const transaction = <T>(work: () => T): T =>
     guard(() => {
       db.exec('BEGIN IMMEDIATE')
       try {
-        work()
+        const result = work()
         db.exec('COMMIT')
+        commits++
+        return result
       } catch (error) {
         // SQLite has rolled back by itself after some errors.
         if (db.isTransaction) db.exec('ROLLBACK')
@@ -91,14 +82,18 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
         for (const entry of writes.returns) tableOf(entry.queue).giveBack.run(entry.deliveries, entry.seq)
       })
     },
-    page: (queue, lane, after, limit, maxBytes) => guard(() => page(tableOf(queue), queue, lane, after, limit, maxBytes)),
+    page: (queue, lane, after, limit, maxBytes) =>
+      guard(() => {
+        const visible = dropped.visibleAfter(queue.kept, queue.id, lane, after)
+        return page(tableOf(queue), queue, lane, visible, limit, maxBytes, queue.kept && dropped.pending)
+      }),
     read(queue, seq) {
       const row = guard(() => tableOf(queue).read.get(seq) as unknown)
       if (!row) throw new StoreFailedError(`message ${seq} is not in the store`)
       const [, , , , ...message] = row as MessageRow
       return messageOf(message)
     },
-    purge: (queue, lane, after) => transaction(() => tableOf(queue).purge.run(queue.id, lane, after)),
+    purge: (queue, lane, after) => transaction(() => dropped.lane(queue.kept, queue.id, lane, after))(),
     saveExchange(exchange: StoredExchange) {
       const { name, type, autoDelete, internal } = exchange
       transaction(() =>
@@ -117,11 +112,12 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
     },
     deleteQueue(queue) {
       transaction(() => {
-        tableOf(queue).clear.run(queue.id)
-        if (!queue.kept) return
+        const committed = dropped.queue(queue.kept, queue.id)
+        if (!queue.kept) return committed
         run('DELETE FROM binding WHERE queue = (SELECT name FROM queue WHERE id = ?)', queue.id)
         run('DELETE FROM queue WHERE id = ?', queue.id)
-      })
+        return committed
+      })()
     },
     saveBinding({ exchange, to, destination, routingKey, arguments: args }: StoredBinding) {
       transaction(() => run(`INSERT OR IGNORE INTO ${BINDINGS[to]} VALUES (?, ?, ?, ?)`, exchange, destination, routingKey, pack(args)))
@@ -146,10 +142,31 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
         db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
       })
     },
+    tend() {
+      if (dropped.pending) {
+        transaction(() => dropped.slice())()
+        return true
+      }
+      const quiet = commits === seen
+      if (!quiet) {
+        seen = commits
+        settled = false
+        guard(() => db.exec('PRAGMA wal_checkpoint(PASSIVE)'))
+        return false
+      }
+      if (settled) return false
+      return guard(() => {
+        const more = Number(pragma(db, 'freelist_count')) > FREE_PAGES
+        if (more) db.exec(`PRAGMA incremental_vacuum(${TENDED_PAGES})`)
+        db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+        settled = !more
+        return more
+      })
+    },
     get insertedBytes() {
       return insertedBytes
     },
-    usedBytes: () => guard(() => (pragma(db, 'page_count') - pragma(db, 'freelist_count')) * PAGE_SIZE),
+    usedBytes: () => guard(() => (Number(pragma(db, 'page_count')) - Number(pragma(db, 'freelist_count'))) * PAGE_SIZE),
     close(clean) {
       try {
         if (clean) transaction(() => run("INSERT OR REPLACE INTO meta VALUES ('clean', 1)"))
@@ -160,168 +177,4 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
       db.close()
     },
   }
-}
-
-const pragma = (db: DatabaseSync, name: string): number => Number(Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0])
-
-function prepareTable(db: DatabaseSync, table: string): Table {
-  const columns = 'seq, expires_at, deliveries, redelivered, exchange, routing_key, properties, body'
-  const select = (where: string): StatementSync => {
-    const statement = db.prepare(`SELECT ${columns} FROM ${table} WHERE ${where}`)
-    statement.setReturnArrays(true)
-    return statement
-  }
-  return {
-    insert: db.prepare(
-      `INSERT INTO ${table} (seq, queue, lane, bytes, expires_at, exchange, routing_key, properties, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    remove: db.prepare(`DELETE FROM ${table} WHERE seq = ?`),
-    removeRange: db.prepare(`DELETE FROM ${table} WHERE seq BETWEEN ? AND ?`),
-    giveBack: db.prepare(`UPDATE ${table} SET deliveries = ?, redelivered = 1 WHERE seq = ?`),
-    page: select('queue = ? AND lane = ? AND seq > ? ORDER BY seq LIMIT ?'),
-    read: select('seq = ?'),
-    purge: db.prepare(`DELETE FROM ${table} WHERE queue = ? AND lane = ? AND seq > ?`),
-    clear: db.prepare(`DELETE FROM ${table} WHERE queue = ?`),
-  }
-}
-
-function insert(table: Table, entry: Entry): void {
-  const { message, queue, seq, lane, bytes, expiresAt = null } = entry
-  if (!message) return
-  table.insert.run(seq, queue.id, lane, bytes, expiresAt, message.exchange, message.routingKey, message.properties, message.body)
-}
-
-/** Numbers without a gap go in one statement: nothing else can lie between them. */
-function remove(table: Table, entries: readonly Entry[], kept: boolean): void {
-  const seqs = entries.filter((entry) => entry.queue.kept === kept).map((entry) => entry.seq)
-  if (seqs.length === 0) return
-  seqs.sort((a, b) => a - b)
-  let first = seqs[0] ?? 0
-  let last = first
-  const flush = (): void => {
-    if (first === last) table.remove.run(first)
-    else table.removeRange.run(first, last)
-  }
-  for (const seq of seqs) {
-    if (seq > last + 1) {
-      flush()
-      first = seq
-    }
-    last = seq
-  }
-  flush()
-}
-
-/** Rows come as arrays: names would be made anew for each. */
-type MessageRow = readonly [
-  seq: number,
-  expiresAt: number | null,
-  deliveries: number,
-  redelivered: number,
-  exchange: string,
-  routingKey: string,
-  properties: Uint8Array,
-  body: Uint8Array,
-]
-
-function page(table: Table, queue: QueueKey, lane: number, after: number, limit: number, maxBytes: number): StoredMessage[] {
-  const found: StoredMessage[] = []
-  let bytes = 0
-  for (const row of table.page.iterate(queue.id, lane, after, limit) as Iterable<unknown>) {
-    const [seq, expiresAt, deliveries, redelivered, ...message] = row as MessageRow
-    found.push({ seq, expiresAt: expiresAt ?? undefined, deliveries, redelivered: redelivered === 1, message: messageOf(message) })
-    bytes += message[2].length + message[3].length
-    if (bytes >= maxBytes) break
-  }
-  return found
-}
-
-const messageOf = ([exchange, routingKey, properties, body]: readonly [string, string, Uint8Array, Uint8Array]): Message => ({
-  exchange,
-  routingKey,
-  properties,
-  body,
-})
-
-type Row = Record<string, SQLOutputValue>
-
-const bytesAt = (row: Row, column: string): Uint8Array => {
-  const value = row[column]
-  return value instanceof Uint8Array ? value : new Uint8Array()
-}
-
-function load(db: DatabaseSync): Snapshot {
-  const number = (sql: string): number => Number(Object.values(db.prepare(sql).get() ?? {})[0] ?? 0)
-  const suspectBelow = (): number => number("SELECT value FROM meta WHERE key = 'suspect_below'")
-  // Not below the suspects either, or new messages would be taken for some of them.
-  const nextSeq = Math.max(number('SELECT max(seq) FROM message') + 1, suspectBelow())
-  const clean = db.prepare("DELETE FROM meta WHERE key = 'clean'").run().changes > 0
-  if (!clean) db.prepare("INSERT OR REPLACE INTO meta VALUES ('suspect_below', ?)").run(nextSeq)
-  return {
-    exchanges: db
-      .prepare('SELECT * FROM exchange')
-      .all()
-      .map((row) => ({
-        name: String(row['name']),
-        type: String(row['type']) as ExchangeType,
-        autoDelete: row['auto_delete'] === 1,
-        internal: row['internal'] === 1,
-        arguments: unpack(bytesAt(row, 'arguments')),
-      })),
-    queues: db
-      .prepare('SELECT * FROM queue ORDER BY id')
-      .all()
-      .map((row) => ({
-        id: Number(row['id']),
-        name: String(row['name']),
-        autoDelete: row['auto_delete'] === 1,
-        arguments: unpack(bytesAt(row, 'arguments')),
-      })),
-    bindings: [...bindings(db, 'queue'), ...bindings(db, 'exchange')],
-    counts: db
-      .prepare('SELECT queue, lane, count(*) AS messages, sum(bytes) AS bytes FROM message GROUP BY queue, lane')
-      .all()
-      .map((row) => ({
-        queue: Number(row['queue']),
-        lane: Number(row['lane']),
-        messages: Number(row['messages']),
-        bytes: Number(row['bytes']),
-      })),
-    nextSeq,
-    nextQueueId: number('SELECT max(id) FROM queue') + 1,
-    suspectBelow: suspectBelow(),
-  }
-}
-
-function bindings(db: DatabaseSync, to: StoredBinding['to']): StoredBinding[] {
-  const statement = db.prepare(`SELECT * FROM ${BINDINGS[to]}`)
-  statement.setReturnArrays(true)
-  return (statement.all() as unknown as [string, string, string, Uint8Array][]).map(([exchange, destination, routingKey, packed]) => ({
-    exchange,
-    to,
-    destination,
-    routingKey,
-    arguments: unpack(packed),
-  }))
-}
-
-function pack(table: Headers): Uint8Array {
-  const writer = new ByteWriter(256)
-  writeTable(writer, table)
-  return writer.take()
-}
-
-const unpack = (bytes: Uint8Array): Headers => readTable(new ByteReader(Buffer.from(bytes)))
-
-const SQLITE_FULL = 13
-/** The log's index could not grow: the disk is full as well. */
-const SQLITE_IOERR_SHMSIZE = 4874
-
-function classified(error: unknown): unknown {
-  if (error instanceof StoreFailedError) return error
-  const code = error instanceof Error ? Number(Reflect.get(error, 'errcode')) : 0
-  if ((code & 0xff) === SQLITE_FULL || code === SQLITE_IOERR_SHMSIZE) {
-    return new StoreFullError(`the disk of the broker is full (${String(Reflect.get(error as Error, 'errstr'))})`, { cause: error })
-  }
-  return new StoreFailedError(`the store of the broker failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
 }
