@@ -96,7 +96,7 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerHandle>
       } catch (error) {
         finish(error)
       }
-    }, wait).unref()
+    }, wait)
   }
 
   const stop = (): Promise<void> => {
@@ -135,7 +135,9 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerHandle>
     }
   } else {
     onEvent({ type: 'standby' })
-    standBy(POLL_MIN_MS)
+    // Started for a client that found no broker: by now another one serves it, and this one would never have any.
+    if (options.untilIdle) finish(undefined)
+    else standBy(POLL_MIN_MS)
   }
 
   return {

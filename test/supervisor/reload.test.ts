@@ -64,9 +64,9 @@ describe('a reload', () => {
       'a consumer that cannot connect',
       (h: House) => {
         h.behave({ video: 'connecting' })
-        h.configure({ consumers: { video: { ...consumers.video, startTimeoutMs: 1_000 } } })
+        h.configure({ consumers: { video: { ...consumers.video, startTimeoutMs: 5_000 } } })
       },
-      /video\.1 was not ready after 1.* \(its bus is not connected\)/,
+      /video\.1 was not ready after 5.* \(its bus is not connected\)/,
     ],
     [
       'a config without its web part',

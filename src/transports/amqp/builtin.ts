@@ -33,6 +33,7 @@ async function open(options: OpenOptions): Promise<Session> {
     } catch (error) {
       if (!(error instanceof ConnectionError) || error.fatal) throw error
       if (ended) throw new ConnectionError(`The built-in broker of ${folder} ${ended}`, { cause: error, fatal: broker?.refused ?? false })
+      if (broker?.needless) broker = undefined
       if (!maySpawn || options.signal.aborted || systemClock.monotonic() >= deadline) throw error
       broker ??= start(folder)
       await sleep(POLL_MS, { signal: options.signal }).catch((reason: unknown) => {
@@ -70,8 +71,10 @@ async function socketOf(folder: string): Promise<string> {
 }
 
 interface Starting {
-  /** How it ended, if it has. */
+  /** How it failed, if it has. */
   readonly ended: string | undefined
+  /** It left the folder to another broker, which answers soon, or was just ending. */
+  readonly needless: boolean
   readonly refused: boolean
 }
 
@@ -84,10 +87,13 @@ function start(folder: string): Starting {
   let ended: string | undefined
   const seeWhy = `to see why, run: omnibus broker --data ${folder}`
   child.once('error', (error) => (ended = `could not be started: ${error.message}`))
-  child.once('exit', (code, signal) => (ended = `ended with ${signal ?? `code ${code}`} before it answered; ${seeWhy}`))
+  child.once('exit', (code, signal) => code !== 0 && (ended = `ended with ${signal ?? `code ${code}`} before it answered; ${seeWhy}`))
   return {
     get ended() {
       return ended
+    },
+    get needless() {
+      return child.exitCode === 0
     },
     get refused() {
       return child.exitCode === EXIT_REFUSED
