@@ -147,7 +147,12 @@ function decoderFor(charset: string): TextDecoder {
 /** Kombu says it as the content encoding, which for bytes is `binary`; others in the content type. */
 function charsetOf({ contentEncoding = '', contentType = '' }: MessageProperties): string {
   const said = contentEncoding === '' ? (/;\s*charset="?([^\s;"]+)/i.exec(contentType)?.[1] ?? '') : contentEncoding
-  const charset = said.trim().toLowerCase()
+  // Python writes `utf-16-le` and `utf_8` where the registered names are `utf-16le` and `utf-8`.
+  const charset = said
+    .trim()
+    .toLowerCase()
+    .replaceAll('_', '-')
+    .replace(/^utf-16-/, 'utf-16')
   return UTF8_NAMES.has(charset) ? 'utf-8' : charset
 }
 
