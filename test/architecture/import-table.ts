@@ -14,6 +14,7 @@ export interface Room {
 /** Without files, sockets, processes or timers. */
 export const pureBuiltins = [
   'node:assert',
+  'node:assert/strict',
   'node:buffer',
   'node:crypto',
   'node:diagnostics_channel',
@@ -41,6 +42,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/transports/memory/': { values: ['src/core/', 'src/transports/kit/', 'src/broker/engine/'] },
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
+  'src/testing/': { values: ['src/core/', 'src/bus/', 'src/transports/memory/'] },
   'src/config/': { values: plainCore, types: ['src/bus/'], builtins: 'any' },
   'src/supervisor/': {
     values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts'],

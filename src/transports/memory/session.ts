@@ -9,7 +9,7 @@ import {
 } from '../../broker/engine/index.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Exchange } from '../../core/entities.ts'
-import { ClosedError, messageOf } from '../../core/errors.ts'
+import { ClosedError, ConnectionError, messageOf } from '../../core/errors.ts'
 import type { MessageProperties, Outgoing, PublishResult } from '../../core/message.ts'
 import type { Incoming, QueueState, Session, Settlement, SubscribeOptions } from '../../core/transport.ts'
 
@@ -25,6 +25,7 @@ export function memorySession(engine: Engine, clock: Clock): Session {
   const published = new Map<number, Published>()
   let lastId = 0
   let open = true
+  let destroyed = false
 
   const channel: Channel = engine.channel(owner, {
     writable: () => true,
@@ -63,6 +64,7 @@ export function memorySession(engine: Engine, clock: Clock): Session {
 
   /** Refusals are thrown; as everywhere they reach the caller as a rejection. */
   const run = async <T>(operation: () => T): Promise<T> => {
+    if (destroyed) throw new ConnectionError('The memory session was destroyed')
     if (!open) throw new ClosedError('The memory session is closed')
     return operation()
   }
@@ -140,6 +142,7 @@ export function memorySession(engine: Engine, clock: Clock): Session {
       end('untouched')
     },
     destroy() {
+      destroyed = true
       if (!open) return
       published.clear()
       end('failed')
