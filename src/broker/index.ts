@@ -4,10 +4,13 @@ import { ConfigError } from '../core/errors.ts'
 import { takeLock, type OwnerLock } from './lock.ts'
 import { type BrokerStats, type Owner, type OwnerEvent, startOwner } from './owner.ts'
 import { prepareFolder } from './store/folder.ts'
+import { StoreRefusedError } from './store/refused.ts'
+import { type Salvage, salvageStore } from './store/salvage.ts'
 
 export { type Announcement, readAnnouncement } from './announcement.ts'
 export type { BrokerStats } from './owner.ts'
-export { StoreRefusedError } from './store/refused.ts'
+export type { Salvage } from './store/salvage.ts'
+export { StoreRefusedError }
 
 /** How often a standby looks whether the owner is gone. Milliseconds, growing from one to the other. */
 const POLL_MIN_MS = 25
@@ -154,6 +157,22 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerHandle>
       await stop()
       end()
     },
+  }
+}
+
+/**
+ * Keeps a damaged store aside and brings everything intact over into a fresh one; leaves a sound one alone. Throws
+ * `StoreRefusedError` when a broker runs in the folder, or the store is not ours, newer, or not there.
+ */
+export function salvage(data: string): Salvage {
+  const folder = resolve(data)
+  prepareFolder(folder)
+  const lock = takeLock(join(folder, 'owner.lock'))
+  if (!lock) throw new StoreRefusedError(folder, 'is in use by a running broker; stop it first')
+  try {
+    return salvageStore(join(folder, 'broker.db'), new Date())
+  } finally {
+    lock.release()
   }
 }
 

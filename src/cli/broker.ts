@@ -10,6 +10,7 @@ interface BrokerCommandOptions {
   readonly listen?: string
   readonly data: string
   readonly untilIdle?: boolean
+  readonly salvage?: boolean
 }
 
 export function broker(finish: (code: number) => void): Command {
@@ -18,7 +19,22 @@ export function broker(finish: (code: number) => void): Command {
     .option('--listen <address>', 'host:port where it also speaks AMQP 0-9-1 over TCP (default: only its unix socket)')
     .option('--data <folder>', 'where it keeps its messages', '.omnibus')
     .option('--until-idle', 'end when the last client has left')
-    .action(async ({ listen, data, untilIdle = false }: BrokerCommandOptions) => finish(await runBroker({ listen, data, untilIdle })))
+    .option('--salvage', 'keep a damaged store aside, bring everything intact over into a fresh one, and end')
+    .action(async ({ listen, data, untilIdle = false, salvage = false }: BrokerCommandOptions) =>
+      finish(salvage ? await runSalvage(data) : await runBroker({ listen, data, untilIdle })),
+    )
+}
+
+async function runSalvage(data: string): Promise<number> {
+  const { salvage } = await import('../broker/index.ts')
+  const { aside, messages, queues, exchanges, bindings, damaged } = salvage(resolve(data))
+  process.stdout.write(
+    aside === undefined
+      ? 'The store is sound and was left as it is.\n'
+      : `Brought over ${messages} messages, ${queues} queues, ${exchanges} exchanges and ${bindings} bindings; ` +
+          `${damaged} places were damaged. What was there is kept as ${aside}\n`,
+  )
+  return EXIT.stopped
 }
 
 async function runBroker({ listen, data, untilIdle }: { listen: string | undefined; data: string; untilIdle: boolean }): Promise<number> {

@@ -68,7 +68,7 @@ describe('bindings between exchanges', () => {
     const path = join(tempDir('exchange-bindings'), 'broker.db')
     openStore(path).close(true)
     const old = new DatabaseSync(path)
-    old.exec('DROP TABLE exchange_binding; PRAGMA user_version = 1')
+    old.exec('DROP TABLE exchange_binding; DROP TABLE dropped; PRAGMA user_version = 1')
     old.close()
     const store = openStore(path)
     const first = harness(store)

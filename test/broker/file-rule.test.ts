@@ -16,8 +16,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   // A lock file that does not exist yet.
   'lock.ts': ['openSync'],
   'password.ts': ['readFileSync', 'writeFileSync'],
-  // A store that does not exist yet, before SQLite opens it.
-  'store/database.ts': ['openSync'],
+  // A store that does not exist yet, and the log of another, before SQLite opens them.
+  'store/database.ts': ['openSync', 'readFileSync'],
+  // A store that is not open, and never is in this process.
+  'store/salvage.ts': ['openSync', 'readFileSync', 'readSync', 'writeFileSync'],
 }
 
 test('nothing but SQLite opens the store', () => {

@@ -1,14 +1,17 @@
-import { closeSync, existsSync, openSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { messageOf } from '../../core/errors.ts'
 import { StoreRefusedError } from './refused.ts'
+import { isDamaged } from './wal.ts'
 
 /** Tells our files from any other SQLite database: "Omni". */
 const APPLICATION_ID = 0x4f6d6e69
-const VERSION = 3
+export const VERSION = 3
 export const PAGE_SIZE = 4096
 /** A larger file is opened without reading all of it first. Bytes. */
 const CHECK_LIMIT = 256 * 1024 * 1024
+
+const REMEDY = '`omnibus broker --salvage` keeps it aside and brings everything intact over into a fresh one'
 
 const MESSAGE_COLUMNS = `
   seq INTEGER PRIMARY KEY, queue INTEGER NOT NULL, lane INTEGER NOT NULL, bytes INTEGER NOT NULL, expires_at REAL,
@@ -55,12 +58,17 @@ const TEMPORARY = `
  * descriptor of it would drop the locks SQLite holds on it (POSIX fcntl locks belong to the process).
  */
 export function openDatabase(path: string, logPages: number): DatabaseSync {
+  const version = process.versions['sqlite'] ?? 'unknown'
+  if (!isSafe(version))
+    throw new StoreRefusedError(path, `needs SQLite 3.51.3 or newer, which does not damage its log; this Node has ${version}`)
+  if (existsSync(markOf(path)))
+    throw new StoreRefusedError(path, `is being salvaged, which was interrupted; run \`omnibus broker --salvage\` again`)
   if (!existsSync(path)) {
     if (existsSync(`${path}-wal`)) throw new StoreRefusedError(path, `is missing, though its write-ahead log ${path}-wal is there`)
     create(path)
   }
   try {
-    check(path)
+    assertSound(path, CHECK_LIMIT)
     const db = new DatabaseSync(path)
     db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${logPages}`)
     db.exec(`PRAGMA journal_size_limit = ${logPages * 2 * PAGE_SIZE}`)
@@ -76,21 +84,37 @@ export function openDatabase(path: string, logPages: number): DatabaseSync {
   }
 }
 
+/** Whether it has the fix of the bug that damages a log which two connections begin anew at once (https://www.sqlite.org/wal.html#walresetbug). */
+export function isSafe(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number)
+  if (major !== 3) return major > 3
+  if (minor > 51) return true
+  return (minor === 51 && patch >= 3) || (minor === 50 && patch >= 7) || (minor === 44 && patch >= 6)
+}
+
 /** Makes it whole beside its place first, so that a file without contents can never be taken for a fresh store. */
 function create(path: string): void {
   const fresh = `${path}.new`
   try {
     for (const suffix of ['', '-journal']) rmSync(fresh + suffix, { force: true })
-    closeSync(openSync(fresh, 'wx', 0o600))
-    const db = new DatabaseSync(fresh)
-    db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}`)
-    db.exec(`BEGIN; ${SCHEMA} ${[...ADDED.values()].join(' ')} COMMIT`)
-    db.close()
+    createFresh(fresh).close()
     renameSync(fresh, path)
   } catch (error) {
     throw new StoreRefusedError(path, `cannot be created: ${messageOf(error)}`, { cause: error })
   }
 }
+
+/** An empty store in a file that must not be there yet. */
+export function createFresh(path: string): DatabaseSync {
+  closeSync(openSync(path, 'wx', 0o600))
+  const db = new DatabaseSync(path)
+  db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}`)
+  db.exec(`BEGIN; ${SCHEMA} ${[...ADDED.values()].join(' ')} COMMIT`)
+  return db
+}
+
+/** The file that says that a salvage is under way, or was interrupted. */
+export const markOf = (path: string): string => `${path}.salvage`
 
 /** Brings the file of an older version to this one, in one transaction for each step. */
 function migrate(db: DatabaseSync): void {
@@ -100,7 +124,15 @@ function migrate(db: DatabaseSync): void {
   }
 }
 
-function check(path: string): void {
+/** Throws `StoreRefusedError` when it is not ours, newer, or damaged. Contents of more than `checkLimit` bytes are not read. */
+export function assertSound(path: string, checkLimit: number): void {
+  // Before SQLite looks at them: it would delete the log of an empty file.
+  if (statSync(path).size === 0) throw new StoreRefusedError(path, 'is not a store of this broker: it is empty')
+  // And it would end a damaged log at the damage, and say nothing of the messages behind it.
+  const log = `${path}-wal`
+  if (existsSync(log) && isDamaged(readFileSync(log), PAGE_SIZE)) {
+    throw new StoreRefusedError(path, `is damaged: its write-ahead log ${log} has wrong checksums before its end. ${REMEDY}`)
+  }
   const db = new DatabaseSync(path, { readOnly: true })
   try {
     const id = pragma(db, 'application_id')
@@ -110,9 +142,9 @@ function check(path: string): void {
       throw new StoreRefusedError(path, `was written by a newer version (store version ${version}, this one knows up to ${VERSION})`)
     }
     const size = Number(pragma(db, 'page_count')) * Number(pragma(db, 'page_size'))
-    if (size > CHECK_LIMIT) return
+    if (size > checkLimit) return
     const result = pragma(db, 'quick_check(1)')
-    if (result !== 'ok') throw new StoreRefusedError(path, `is damaged: ${String(result)}`)
+    if (result !== 'ok') throw new StoreRefusedError(path, `is damaged: ${String(result)}. ${REMEDY}`)
   } finally {
     db.close()
   }
