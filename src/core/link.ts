@@ -86,7 +86,9 @@ export class Link {
       }
       const timer: Timer = this.#options.clock.after(deadlineMs, () => {
         const why = this.#lastError ? `: ${this.#lastError.message}` : ''
-        waiter.reject(new ConnectionError(`Not connected to ${this.#hosts()} within ${Math.round(deadlineMs)} ms${why}`, { cause: this.#lastError }))
+        waiter.reject(
+          new ConnectionError(`Not connected to ${this.#hosts()} within ${Math.round(deadlineMs)} ms${why}`, { cause: this.#lastError }),
+        )
       })
       this.#waiters.add(waiter)
     })
