@@ -8,6 +8,8 @@ export interface Announcement {
   readonly pid: number
   /** Where it also listens on TCP, as `host:port`. */
   readonly listen?: string
+  /** The socket that tells the broker's statistics. */
+  readonly inspect?: string
 }
 
 const PREFIX = 'omnibus-'
@@ -28,6 +30,9 @@ export function makeSocketPath(base: string | undefined = process.env['XDG_RUNTI
   }
   throw new Error(`no folder for the broker's socket: none of ${candidates.join(', ')} is writable and short enough`)
 }
+
+/** Beside the one for clients, in the same private folder, so that it needs no announcing to be removed. */
+export const inspectSocketOf = (socket: string): string => join(dirname(socket), 'info.sock')
 
 /** Removes what a former owner left, whose socket is dead. Only for the holder of the lock. */
 export function removeFormer(data: string): void {
@@ -58,6 +63,7 @@ function removeSocket(socket: string): void {
   // The file could have been edited: nothing but a folder of our own making is ever removed.
   if (basename(socket) === 'amqp.sock' && basename(folder).startsWith(PREFIX)) {
     rmSync(socket, { force: true })
+    rmSync(inspectSocketOf(socket), { force: true })
     try {
       rmdirSync(folder)
     } catch {
@@ -71,7 +77,8 @@ function isAnnouncement(value: unknown): value is Announcement {
     typeof value === 'object' &&
     value !== null &&
     typeof Reflect.get(value, 'socket') === 'string' &&
-    typeof Reflect.get(value, 'pid') === 'number'
+    typeof Reflect.get(value, 'pid') === 'number' &&
+    ['string', 'undefined'].includes(typeof Reflect.get(value, 'inspect'))
   )
 }
 

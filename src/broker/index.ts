@@ -2,13 +2,15 @@
 import { join, resolve } from 'node:path'
 import { ConfigError } from '../core/errors.ts'
 import { takeLock, type OwnerLock } from './lock.ts'
-import { type BrokerStats, type Owner, type OwnerEvent, startOwner } from './owner.ts'
+import { type Owner, type OwnerEvent, startOwner } from './owner.ts'
+import type { BrokerStats } from './statistics.ts'
 import { prepareFolder } from './store/folder.ts'
 import { StoreRefusedError } from './store/refused.ts'
 import { type Salvage, salvageStore } from './store/salvage.ts'
 
 export { type Announcement, readAnnouncement } from './announcement.ts'
-export type { BrokerStats } from './owner.ts'
+export { inspectBroker } from './inspect.ts'
+export type { BrokerStats } from './statistics.ts'
 export type { Salvage } from './store/salvage.ts'
 export { StoreRefusedError }
 

@@ -1,11 +1,13 @@
+import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { systemClock } from '../core/clock.ts'
-import { announce, makeSocketPath, removeFormer, withdraw } from './announcement.ts'
-import { Engine, type EngineEvent, type QueueStats } from './engine/index.ts'
+import { announce, inspectSocketOf, makeSocketPath, removeFormer, withdraw } from './announcement.ts'
+import { Engine, type EngineEvent } from './engine/index.ts'
 import { StoreFullError } from './engine/store.ts'
 import { isLoopback } from './listener/handshake.ts'
 import { Listener, type ListenerEvent } from './listener/listener.ts'
 import { keptPassword } from './password.ts'
+import { type BrokerStats, sampler, serveStatistics } from './statistics.ts'
 import { openStore, type SqliteStore } from './store/sqlite-store.ts'
 import { alarmAt, defaultMaxMemory, readLevels } from './watermarks.ts'
 
@@ -44,11 +46,6 @@ export interface Owner {
   readonly listening: string | undefined
   stats(): BrokerStats
   stop(): Promise<void>
-}
-
-export interface BrokerStats {
-  readonly clients: number
-  readonly queues: readonly QueueStats[]
 }
 
 /** Opens the store, serves it and announces where. Only for the holder of the folder's lock. */
@@ -103,11 +100,33 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
   removeFormer(data)
   const socket = makeSocketPath()
   let listening: string | undefined
+  let informer: Server | undefined
+  const startedAt = performance.now()
+  const samples = sampler(() => engine.stats())
+  const stats = (): BrokerStats => ({
+    pid: process.pid,
+    uptimeMs: Math.round(performance.now() - startedAt),
+    alarm,
+    memoryBytes: process.memoryUsage.rss(),
+    messageBytes: engine.budget.bytes,
+    storeBytes: failed ? 0 : store.usedBytes(),
+    clients: listener.clients,
+    queues: engine.stats().map((queue) => ({ ...queue, rates: samples.rates(queue) })),
+    connections: listener.stats(),
+  })
   try {
     await listener.listen({ path: socket })
     if (listen) listening = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${await listener.listen(listen)}`
-    announce(data, { socket, pid: process.pid, ...(listening === undefined ? {} : { listen: listening }) })
+    informer = await serveStatistics(inspectSocketOf(socket), stats)
+    announce(data, {
+      socket,
+      pid: process.pid,
+      inspect: inspectSocketOf(socket),
+      ...(listening === undefined ? {} : { listen: listening }),
+    })
   } catch (error) {
+    informer?.close()
+    samples.stop()
     await listener.close(320, 'CONNECTION_FORCED - the broker could not start')
     withdraw(data, socket)
     store.close(false)
@@ -133,10 +152,12 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
   return {
     socket,
     listening,
-    stats: () => ({ clients: listener.clients, queues: engine.stats() }),
+    stats,
     async stop() {
       clearInterval(watch)
       clearTimeout(tending)
+      informer?.close()
+      samples.stop()
       idle(1)
       withdraw(data, socket)
       engine.flush()

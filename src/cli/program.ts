@@ -4,6 +4,7 @@ import { EXIT } from '../supervisor/exit-codes.ts'
 import { broker } from './broker.ts'
 import { check } from './check.ts'
 import { printError } from './errors.ts'
+import { inspect } from './inspect.ts'
 import { serve } from './serve.ts'
 import { work } from './work.ts'
 
@@ -13,6 +14,7 @@ Examples:
   omnibus serve web.ts -w 4 -b :8080              one web app, four workers, on all interfaces
   omnibus work video/omnibus.config.ts            the consumers alone
   omnibus broker --listen 127.0.0.1:5673 --data ./data
+  omnibus inspect --data ./data                   shows its queues, connections and consumers
   omnibus check                                   prints the configuration as it comes out, secrets left out
 
 Signals to the master: TERM stops gracefully, INT and QUIT quickly, HUP reloads, TTIN and TTOU add and take away a web worker.
@@ -29,7 +31,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
   const finish = (result: number): void => void (code = result)
-  for (const define of [serve, work, broker, check]) program.addCommand(define(finish).copyInheritedSettings(program))
+  for (const define of [serve, work, broker, inspect, check]) program.addCommand(define(finish).copyInheritedSettings(program))
   try {
     await program.parseAsync(args, { from: 'user' })
     return code

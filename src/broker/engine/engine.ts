@@ -39,6 +39,8 @@ export interface QueueStats extends Readonly<QueueCounters> {
   readonly exclusive: boolean
   readonly ready: number
   readonly readyBytes: number
+  /** Of ready messages that are in memory. */
+  readonly memoryBytes: number
   readonly unsettled: number
   readonly consumers: number
 }
@@ -188,6 +190,7 @@ export class Engine implements ChannelHost, QueueHost {
       exclusive: queue.traits.owner !== undefined,
       ready: queue.ready,
       readyBytes: queue.readyBytes,
+      memoryBytes: queue.memoryBytes,
       unsettled: queue.unsettled,
       consumers: queue.consumers.size,
       ...queue.counters,

@@ -100,6 +100,11 @@ export class Lane {
     return first
   }
 
+  /** Of messages in memory, without those that were given back. */
+  get loadedBytes(): number {
+    return this.#loadedBytes
+  }
+
   /** Behind which number messages lie in the store only, or undefined when there are none. */
   get beyondAfter(): number | undefined {
     return this.#beyond > 0 ? this.#last : undefined

@@ -88,6 +88,13 @@ export class Queue {
     return sum
   }
 
+  /** Of ready messages that are in memory. */
+  get memoryBytes(): number {
+    let sum = 0
+    for (const lane of this.#lanes) sum += lane.loadedBytes
+    return sum
+  }
+
   get readyBytes(): number {
     return this.#readyBytes
   }
