@@ -106,9 +106,9 @@ describe('errors', () => {
       },
       channel: { replyCode: 406, classId: 60, methodId: 40 },
     },
-    transactions: {
-      say: (client) => client.send(1, 'tx.select', {}),
-      connection: { replyCode: 540, classId: 90, methodId: 10 },
+    'a commit without a transaction': {
+      say: (client) => client.send(1, 'tx.commit', {}),
+      channel: { replyCode: 406, replyText: 'PRECONDITION_FAILED - channel is not transactional', classId: 90, methodId: 20 },
     },
     'a binding to an unknown exchange': {
       say: (client) => client.send(1, 'exchange.bind', { destination: 'nope', source: 'amq.topic', routingKey: '' }),
@@ -120,7 +120,7 @@ describe('errors', () => {
     },
     'an unknown exchange type': {
       say: (client) => client.send(1, 'exchange.declare', { exchange: 'e', type: 'x-random' }),
-      connection: { replyCode: 503, replyText: "COMMAND_INVALID - invalid exchange type 'x-random'", classId: 40, methodId: 10 },
+      connection: { replyCode: 503, replyText: "COMMAND_INVALID - unknown exchange type 'x-random'", classId: 40, methodId: 10 },
     },
     'a channel that was not opened': {
       say: (client) => client.send(2, 'basic.qos', { prefetchSize: 0, prefetchCount: 1 }),
@@ -139,7 +139,7 @@ describe('errors', () => {
         client.send(1, 'basic.publish', { exchange: '', routingKey: '' })
         client.send(1, 'basic.qos', { prefetchSize: 0, prefetchCount: 1 })
       },
-      connection: { replyCode: 505 },
+      connection: { replyCode: 505, classId: 60, methodId: 40 },
     },
     'a broken frame': {
       say: (client) => client.writer.raw(Buffer.from([1, 0, 1, 0, 0, 0, 1, 0, 0])),

@@ -1,6 +1,7 @@
 /** A client that says exactly what a test tells it to: the codec on a socket, and nothing more. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import {
+  ContentAssembler,
   decodeMethod,
   FRAME,
   FrameReader,
@@ -11,7 +12,8 @@ import {
   type MethodName,
   PROTOCOL_HEADER,
 } from '../../src/amqp/index.ts'
-import type { Headers } from '../../src/core/message.ts'
+import { decodeProperties } from '../../src/broker/engine/index.ts'
+import type { Headers, MessageProperties } from '../../src/core/message.ts'
 import { waitFor } from '../support/wait.ts'
 
 export interface RawClient extends Disposable {
@@ -19,6 +21,8 @@ export interface RawClient extends Disposable {
   readonly writer: FrameWriter
   /** Everything that came, by channel; contents as counts of bytes. */
   readonly got: (Method & { channel: number })[]
+  /** What followed deliveries, answers to get and returns. */
+  readonly contents: { readonly properties: MessageProperties; readonly body: string }[]
   readonly heartbeats: number
   readonly ended: boolean
   send<N extends MethodName>(channel: number, name: N, args: MethodInput<N>): void
@@ -27,18 +31,32 @@ export interface RawClient extends Disposable {
   call<N extends MethodName, R extends MethodName>(channel: number, name: N, args: MethodInput<N>, reply: R): Promise<MethodArgs<R>>
 }
 
+const WITH_CONTENT: readonly MethodName[] = ['basic.deliver', 'basic.get-ok', 'basic.return']
+
 export function rawClient(to: NetConnectOpts): RawClient {
   const socket = connect(to)
   const writer = new FrameWriter(socket)
   writer.frameMax = 131_072
   const got: (Method & { channel: number })[] = []
+  const contents: RawClient['contents'] = []
+  const assemblers = new Map<number, ContentAssembler>()
   let heartbeats = 0
   let ended = false
   const reader = new FrameReader({
     frameMax: 131_072,
     onFrame(type, channel, buffer, start, end) {
       if (type === FRAME.heartbeat) heartbeats++
-      if (type === FRAME.method) got.push({ ...decodeMethod(buffer, start, end), channel })
+      if (type === FRAME.method) {
+        const method = decodeMethod(buffer, start, end)
+        got.push({ ...method, channel })
+        if (!WITH_CONTENT.includes(method.name)) return
+        const assembler = new ContentAssembler(1 << 20)
+        assembler.begin()
+        assemblers.set(channel, assembler)
+      } else if (type === FRAME.header || type === FRAME.body) {
+        const content = assemblers.get(channel)?.frame(type, buffer, start, end)
+        if (content) contents.push({ properties: decodeProperties(content.propertyBytes), body: content.body.toString() })
+      }
     },
   })
   socket.on('data', (chunk) => reader.push(chunk))
@@ -48,6 +66,7 @@ export function rawClient(to: NetConnectOpts): RawClient {
     socket,
     writer,
     got,
+    contents,
     get heartbeats() {
       return heartbeats
     },

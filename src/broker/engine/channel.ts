@@ -4,7 +4,10 @@ import type { Consumer, ConsumerChannel } from './consumer.ts'
 import type { Entry, Message } from './message.ts'
 import { withHeaders } from './properties.ts'
 import type { Queue } from './queue.ts'
-import { accessRefused, exclusiveUse, notAllowed, precondition } from './refusals.ts'
+import { addressed, REPLY_TO, type Replies } from './replies.ts'
+import { accessRefused, exclusiveUse, notAllowed, precondition, resourceError } from './refusals.ts'
+import { type Settlement, Transaction } from './transaction.ts'
+import { type Unsettled, UnsettledDeliveries } from './unsettled.ts'
 
 /** What the engine tells the side that opened a channel. All are called synchronously and must not throw. */
 export interface ChannelHandlers {
@@ -12,7 +15,7 @@ export interface ChannelHandlers {
   writable(): boolean
   /** Asked at each publish: whether it is taken although there is an alarm. @default no */
   privileged?(): boolean
-  delivered(consumerTag: string, deliveryTag: number, message: Message, entry: Entry): void
+  delivered(consumerTag: string, deliveryTag: number, message: Message, entry: Handed): void
   /** The consumer is gone because its queue is. */
   cancelled(consumerTag: string): void
   /** A mandatory message no queue wanted; comes before it is settled. */
@@ -25,10 +28,17 @@ export interface ChannelHandlers {
 export interface ChannelHost {
   /** Routes and queues it; 404 for an unknown exchange. */
   publish(message: Message, publisher: Publisher, id: number): readonly Queue[]
+  /** Who waits for direct answers. */
+  readonly replies: Replies
+  /** Why publishes are refused for now. */
+  readonly alarm: string | undefined
+  /** Throws 404. */
   isInternal(exchange: string): boolean
+  knows(exchange: string): boolean
   queue(name: string, asker: object): Queue
   messageOf(entry: Entry): Message
-  acked(entry: Entry): void
+  /** `atOnce`: what else is in the batch must not be kept without it, nor it without that. */
+  acked(entry: Entry, atOnce?: boolean): void
   rejected(entry: Entry): void
   givenBack(entry: Entry, counted: boolean): void
   touch(queue: Queue): void
@@ -65,11 +75,10 @@ export interface ChannelStats {
   readonly consumers: readonly ConsumerStats[]
 }
 
-interface Unsettled {
-  readonly entry: Entry
-  /** Absent for what was fetched by `get`. */
-  readonly consumer: Consumer | undefined
-}
+/** What handlers learn of the place a message came from. */
+export type Handed = Pick<Entry, 'redelivered' | 'deliveries'> & { readonly queue: { readonly name: string } }
+
+const REPLY: Handed = Object.freeze({ redelivered: false, deliveries: 0, queue: { name: REPLY_TO } })
 
 /** What a give-back is: only a failed one counts as a delivery. */
 export type GiveBack = 'failed' | 'untouched'
@@ -80,7 +89,9 @@ export class Channel implements ConsumerChannel, Publisher {
   readonly #owner: object
   readonly #handlers: ChannelHandlers
   readonly #consumers = new Map<string, Consumer>()
-  readonly #unsettled = new Map<number, Unsettled>()
+  readonly #unsettled = new UnsettledDeliveries()
+  #transaction: Transaction | undefined
+  #reply: { readonly tag: string; readonly address: string } | undefined
   #lastTag = 0
   #lastConsumer = 0
   #prefetch = 0
@@ -98,7 +109,7 @@ export class Channel implements ConsumerChannel, Publisher {
   }
 
   get consuming(): boolean {
-    return this.#consumers.size > 0
+    return this.#consumers.size > 0 || this.#reply !== undefined
   }
 
   stats(): ChannelStats {
@@ -122,8 +133,45 @@ export class Channel implements ConsumerChannel, Publisher {
     if (this.#host.isInternal(message.exchange)) {
       throw accessRefused(`cannot publish to internal exchange '${message.exchange}' in vhost '/'`)
     }
-    const queues = this.#host.publish(message, this, id)
-    if (mandatory && queues.length === 0) this.#handlers.returned(message)
+    const sent = addressed(message, this.#reply?.address)
+    if (this.#transaction) return this.#transaction.publish(sent, mandatory)
+    const queues = this.#host.publish(sent, this, id)
+    if (mandatory && queues.length === 0) this.#handlers.returned(sent)
+  }
+
+  /** From now on nothing that is published or settled has an effect before `commit`. */
+  begin(): void {
+    this.#transaction ??= new Transaction()
+  }
+
+  /** Everything since the last commit happens, or nothing. Throws 406 where a full queue did not take a publish, 506 where none is taken. */
+  commit(): void {
+    const { publishes, settled } = this.#openTransaction().take()
+    const { alarm } = this.#host
+    if (alarm !== undefined && publishes.length > 0 && !this.privileged) {
+      this.#unsettled.restore(settled.map(({ found }) => found))
+      throw resourceError(alarm)
+    }
+    this.#host.flush()
+    const outcomes = new Map<Outcome, string>()
+    const publisher: Publisher = { privileged: true, settled: (_, outcome, reason) => void outcomes.set(outcome, reason) }
+    for (const { message, mandatory } of publishes) {
+      // Its exchange may be gone since it was published.
+      const queues = this.#host.knows(message.exchange) ? this.#host.publish(message, publisher, 0) : []
+      if (mandatory && queues.length === 0) this.#handlers.returned(message)
+    }
+    for (const { found, how } of settled) this.#apply(found, how, publishes.length > 0)
+    this.#freed()
+    this.#host.flush()
+    const failure = outcomes.get('failed')
+    if (failure !== undefined) throw resourceError(failure)
+    if (outcomes.has('refused')) throw precondition('partial tx completion')
+  }
+
+  /** Publishes since the last commit are forgotten, and what was settled may be settled again. */
+  rollback(): void {
+    const { settled } = this.#openTransaction().take()
+    this.#unsettled.restore(settled.map(({ found }) => found))
   }
 
   /** `shared`: for the whole channel together; else for each consumer that comes after. 0 is no limit. */
@@ -135,9 +183,10 @@ export class Channel implements ConsumerChannel, Publisher {
 
   /** Returns the consumer's tag; deliveries begin soon after, never within the call. */
   consume(options: ConsumeOptions): string {
-    const queue = this.#host.queue(options.queue, this.#owner)
     const tag = options.tag === '' ? `amq.ctag-${++this.#lastConsumer}` : options.tag
-    if (this.#consumers.has(tag)) throw notAllowed(`attempt to reuse consumer tag '${tag}'`)
+    if (options.queue === REPLY_TO) return this.#awaitReplies(tag, options.noAck)
+    const queue = this.#host.queue(options.queue, this.#owner)
+    if (this.#consumers.has(tag) || this.#reply?.tag === tag) throw notAllowed(`attempt to reuse consumer tag '${tag}'`)
     const { consumers } = queue
     if (consumers.exclusive || (options.exclusive && consumers.size > 0)) throw exclusiveUse(queue.name)
     const priority = options.arguments['x-priority']
@@ -151,7 +200,8 @@ export class Channel implements ConsumerChannel, Publisher {
       prefetch: options.prefetch ?? this.#prefetch,
       unsettled: 0,
     }
-    consumers.add(consumer)
+    // As in RabbitMQ 3: who is active stays so.
+    consumers.add(consumer, queue.traits.settings.singleActiveConsumer)
     this.#consumers.set(tag, consumer)
     queue.used()
     this.#host.touch(queue)
@@ -160,6 +210,7 @@ export class Channel implements ConsumerChannel, Publisher {
 
   /** What was delivered stays settleable. A tag that is not known is no error. */
   cancel(tag: string): void {
+    if (this.#reply?.tag === tag) this.#endReplies()
     const consumer = this.#consumers.get(tag)
     if (!consumer) return
     this.#consumers.delete(tag)
@@ -179,24 +230,22 @@ export class Channel implements ConsumerChannel, Publisher {
 
   /** Tag 0 with `multiple` means all. Throws 406 for an unknown tag. */
   ack(tag: number, multiple: boolean): void {
-    for (const entry of this.#settle(tag, multiple)) this.#host.acked(entry)
-    this.#freed()
+    this.#settle(tag, multiple, 'acked')
   }
 
   /** Dead-letters or drops. */
   reject(tag: number, multiple: boolean): void {
-    for (const entry of this.#settle(tag, multiple)) this.#host.rejected(entry)
-    this.#freed()
+    this.#settle(tag, multiple, 'rejected')
   }
 
   giveBack(tag: number, multiple: boolean, how: GiveBack): void {
-    for (const entry of this.#settle(tag, multiple)) this.#host.givenBack(entry, how === 'failed')
-    this.#freed()
+    this.#settle(tag, multiple, how)
   }
 
   /** Gives back everything that is unsettled. */
   recover(how: GiveBack): void {
-    this.giveBack(0, true, how)
+    for (const found of this.#unsettled.take(0, true)) this.#apply(found, how)
+    this.#freed()
   }
 
   /** The peer reads again. */
@@ -209,6 +258,8 @@ export class Channel implements ConsumerChannel, Publisher {
     this.#closed = true
     const consumers = [...this.#consumers.values()]
     this.#consumers.clear()
+    if (this.#transaction) this.rollback()
+    this.#endReplies()
     // First the messages: an auto-delete queue goes with its last consumer.
     this.recover(how)
     for (const consumer of consumers) this.#drop(consumer)
@@ -218,7 +269,7 @@ export class Channel implements ConsumerChannel, Publisher {
     if (!this.#handlers.writable()) return false
     if (consumer.noAck) return true
     if (consumer.prefetch > 0 && consumer.unsettled >= consumer.prefetch) return false
-    return this.#sharedPrefetch === 0 || this.#unsettled.size < this.#sharedPrefetch
+    return this.#sharedPrefetch === 0 || this.#unsettled.size + (this.#transaction?.settlements ?? 0) < this.#sharedPrefetch
   }
 
   deliver(consumer: Consumer, entry: Entry): void {
@@ -253,33 +304,46 @@ export class Channel implements ConsumerChannel, Publisher {
     if (entry.stored) entry.message = undefined
     entry.queue.unsettled++
     if (consumer) consumer.unsettled++
-    this.#unsettled.set(tag, { entry, consumer })
+    this.#unsettled.add({ tag, entry, consumer })
     return tag
   }
 
-  #settle(tag: number, multiple: boolean): Entry[] {
-    if (!multiple) {
-      const found = this.#unsettled.get(tag)
-      if (!found) throw precondition(`unknown delivery tag ${tag}`)
-      return [this.#release(tag, found)]
+  #settle(tag: number, multiple: boolean, how: Settlement): void {
+    for (const found of this.#unsettled.take(tag, multiple)) {
+      if (this.#transaction) this.#transaction.settle(found, how)
+      else this.#apply(found, how)
     }
-    const entries: Entry[] = []
-    for (const [known, found] of this.#unsettled) {
-      if (tag !== 0 && known > tag) break
-      entries.push(this.#release(known, found))
-    }
-    if (entries.length === 0 && tag !== 0) throw precondition(`unknown delivery tag ${tag}`)
-    return entries
+    this.#freed()
   }
 
-  #release(tag: number, { entry, consumer }: Unsettled): Entry {
-    this.#unsettled.delete(tag)
+  #apply({ entry, consumer }: Unsettled, how: Settlement, atOnce = false): void {
     entry.queue.unsettled--
     if (consumer) {
       consumer.unsettled--
       this.#host.touch(entry.queue)
     }
-    return entry
+    if (how === 'acked') this.#host.acked(entry, atOnce)
+    else if (how === 'rejected') this.#host.rejected(entry)
+    else this.#host.givenBack(entry, how === 'failed')
+  }
+
+  #openTransaction(): Transaction {
+    if (!this.#transaction) throw precondition('channel is not transactional')
+    return this.#transaction
+  }
+
+  #awaitReplies(tag: string, noAck: boolean): string {
+    if (this.#reply) throw precondition('reply consumer already set')
+    if (!noAck) throw precondition('reply consumer cannot acknowledge')
+    if (this.#consumers.has(tag)) throw notAllowed(`attempt to reuse consumer tag '${tag}'`)
+    const address = this.#host.replies.add((message) => this.#handlers.delivered(tag, ++this.#lastTag, message, REPLY))
+    this.#reply = { tag, address }
+    return tag
+  }
+
+  #endReplies(): void {
+    if (this.#reply) this.#host.replies.remove(this.#reply.address)
+    this.#reply = undefined
   }
 
   /** Room in the shared prefetch may serve any queue of the channel. */

@@ -37,7 +37,9 @@ export class Consumers {
     return this.#list.some((consumer) => consumer.exclusive)
   }
 
-  add(consumer: Consumer): void {
+  /** `inTurn`: behind all others, whatever its priority, so that it takes over from none. */
+  add(consumer: Consumer, inTurn: boolean): void {
+    if (inTurn) return void this.#list.push(consumer)
     const before = this.#list.findIndex((other) => other.priority < consumer.priority)
     if (before < 0) this.#list.push(consumer)
     else this.#list.splice(before, 0, consumer)

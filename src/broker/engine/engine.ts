@@ -7,7 +7,8 @@ import { type Budget, WINDOW } from './lane.ts'
 import { Ledger } from './ledger.ts'
 import type { Entry, Message } from './message.ts'
 import type { DeathReason, Queue, QueueCounters, QueueHost } from './queue.ts'
-import { inUse, notEmpty } from './refusals.ts'
+import { inUse, notEmpty, notFound } from './refusals.ts'
+import { isReplyName, Replies } from './replies.ts'
 import { withoutBlindCopies } from './routing.ts'
 import type { Store } from './store.ts'
 import { type ExchangeDeclaration, type QueueDeclaration, Topology } from './topology.ts'
@@ -48,6 +49,7 @@ export interface QueueStats extends Readonly<QueueCounters> {
 /** The broker without any input or output: what channels do to exchanges and queues. */
 export class Engine implements ChannelHost, QueueHost {
   readonly budget: Budget
+  readonly replies = new Replies()
   readonly page: QueueHost['page']
   suspectBelow = 0
   readonly #options: EngineOptions
@@ -100,6 +102,13 @@ export class Engine implements ChannelHost, QueueHost {
     return this.#topology.hasExchange(name)
   }
 
+  /** Of direct answers, which take declarations as a queue does. Throws 404 for the address of nobody. */
+  isReplyQueue(name: string): boolean {
+    if (!isReplyName(name)) return false
+    if (!this.replies.has(name)) throw notFound('queue', name)
+    return true
+  }
+
   hasQueue(name: string): boolean {
     return this.#topology.queues.has(name)
   }
@@ -131,7 +140,7 @@ export class Engine implements ChannelHost, QueueHost {
   }
 
   unbind(queue: string, exchange: string, routingKey: string, bindingArguments: Headers, asker: object): void {
-    const target = this.queue(queue, asker)
+    const target = this.hasQueue(queue) ? this.queue(queue, asker) : undefined
     this.#ledger.change(() => this.#topology.unbind(target, exchange, routingKey, bindingArguments))
   }
 
@@ -141,8 +150,7 @@ export class Engine implements ChannelHost, QueueHost {
   }
 
   unbindExchange(destination: string, source: string, routingKey: string, bindingArguments: Headers): void {
-    const target = this.#topology.bindable(destination)
-    this.#ledger.change(() => this.#topology.unbind(target, source, routingKey, bindingArguments))
+    this.#ledger.change(() => this.#topology.unbindExchange(destination, source, routingKey, bindingArguments))
   }
 
   /** Drops what is ready, and returns how many that were. */
@@ -165,6 +173,10 @@ export class Engine implements ChannelHost, QueueHost {
     if (conditions.ifUnused && queue.consumers.size > 0) throw inUse('queue', name)
     if (conditions.ifEmpty && queue.ready > 0) throw notEmpty(name)
     return this.#remove(queue)
+  }
+
+  get alarm(): string | undefined {
+    return this.#alarm
   }
 
   /** While there is a reason, publishes are refused with it; everything that makes room goes on. */
@@ -208,6 +220,7 @@ export class Engine implements ChannelHost, QueueHost {
       return queues
     }
     const kept = withoutBlindCopies(message)
+    this.replies.deliver(kept)
     let refused = ''
     for (const queue of queues) {
       if (queue.refuses) refused = queue.name
@@ -216,6 +229,10 @@ export class Engine implements ChannelHost, QueueHost {
     const outcome = refused !== '' ? 'refused' : queues.length > 0 ? 'routed' : 'unrouted'
     batch.published.push({ publisher, id, outcome, reason: refused === '' ? '' : `queue '${refused}' is full` })
     return queues
+  }
+
+  knows(exchange: string): boolean {
+    return this.#topology.hasExchange(exchange)
   }
 
   isInternal(exchange: string): boolean {
@@ -232,9 +249,13 @@ export class Engine implements ChannelHost, QueueHost {
     return message
   }
 
-  acked(entry: Entry): void {
+  acked(entry: Entry, atOnce = false): void {
     entry.queue.counters.acked++
-    this.#ledger.batch.removed.push(entry)
+    const { batch } = this.#ledger
+    if (!atOnce) return void batch.removed.push(entry)
+    // Where it comes back, it was with a consumer.
+    entry.redelivered = true
+    batch.moved.push(entry)
   }
 
   rejected(entry: Entry): void {

@@ -1,6 +1,6 @@
 /** The broker's engine: exchanges, queues and consumers, without any input or output of its own. */
 export type { Outcome } from './batch.ts'
-export type { Channel, ChannelHandlers, ChannelStats, ConsumeOptions, GiveBack } from './channel.ts'
+export type { Channel, ChannelHandlers, ChannelStats, ConsumeOptions, GiveBack, Handed } from './channel.ts'
 export { Engine, type EngineEvent, type EngineOptions, type QueueStats } from './engine.ts'
-export type { Entry, Message } from './message.ts'
+export type { Message } from './message.ts'
 export { decodeProperties, encodeProperties } from './properties.ts'

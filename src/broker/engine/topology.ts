@@ -95,8 +95,8 @@ export class Topology {
 
   declareExchange(declaration: ExchangeDeclaration): void {
     const { name, type } = declaration
-    if (name === '') throw accessRefused('operation not permitted on the default exchange')
-    if (!isExchangeType(type)) throw commandInvalid(`invalid exchange type '${type}'`)
+    refuseDefault(name)
+    if (!isExchangeType(type)) throw commandInvalid(`unknown exchange type '${type}'`)
     const current = this.#exchanges.get(name)
     if (current) return checkSameExchange(current.traits, declaration)
     if (name.startsWith('amq.')) throw accessRefused(`exchange name '${name}' contains reserved prefix 'amq.*'`)
@@ -105,7 +105,7 @@ export class Topology {
   }
 
   deleteExchange(name: string, ifUnused: boolean): void {
-    if (name === '') throw accessRefused('operation not permitted on the default exchange')
+    refuseDefault(name)
     if (name.startsWith('amq.')) throw accessRefused(`deletion of system exchange '${name}' in vhost '/' not allowed`)
     const exchange = this.#exchanges.get(name)
     if (!exchange) return
@@ -164,16 +164,24 @@ export class Topology {
     }
   }
 
-  unbind(target: Target, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
-    const exchange = this.bindable(exchangeName)
+  /** That there is no such binding is no error, as in RabbitMQ. Throws 403 for the default exchange. */
+  unbind(target: Target | undefined, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
+    refuseDefault(exchangeName)
+    const exchange = this.#exchanges.get(exchangeName)
+    if (!exchange || !target) return
     const binding = keptBinding(exchange, target, routingKey, bindingArguments)
     if (binding) this.#store?.deleteBinding(binding)
     if (exchange.unbind(target, routingKey, bindingArguments)) this.#unused(exchange)
   }
 
+  unbindExchange(destination: string, exchangeName: string, routingKey: string, bindingArguments: Headers): void {
+    refuseDefault(destination)
+    this.unbind(this.#exchanges.get(destination), exchangeName, routingKey, bindingArguments)
+  }
+
   /** An exchange as source or destination of a binding. Throws 403 for the default one, and 404. */
   bindable(name: string): Exchange {
-    if (name === '') throw accessRefused('operation not permitted on the default exchange')
+    refuseDefault(name)
     return this.exchange(name)
   }
 
@@ -201,6 +209,10 @@ function keptBinding({ traits }: Exchange, target: Target, routingKey: string, b
   if (!traits.durable || !kept) return undefined
   const [to, destination] = toExchange ? (['exchange', target.traits.name] as const) : (['queue', target.name] as const)
   return { exchange: traits.name, to, destination, routingKey, arguments: bindingArguments }
+}
+
+function refuseDefault(exchange: string): void {
+  if (exchange === '') throw accessRefused('operation not permitted on the default exchange')
 }
 
 const isExchangeType = (type: string): type is ExchangeType => TYPES.includes(type)

@@ -15,6 +15,10 @@ export class Confirms {
     this.#channel = channel
   }
 
+  get selected(): boolean {
+    return this.#selected
+  }
+
   select(): void {
     this.#selected = true
   }

@@ -26,7 +26,7 @@ export const serverProperties: Headers = Object.freeze({
     consumer_priorities: true,
     authentication_failure_close: true,
     per_consumer_qos: true,
-    direct_reply_to: false,
+    direct_reply_to: true,
   }),
 })
 

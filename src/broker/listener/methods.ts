@@ -1,6 +1,6 @@
 import type { Method, MethodArgs } from '../../amqp/index.ts'
 import { ProtocolError } from '../../core/errors.ts'
-import { notFoundPrevious } from '../engine/refusals.ts'
+import { notFoundPrevious, precondition } from '../engine/refusals.ts'
 import type { ServerChannel } from './server-channel.ts'
 
 /** What a method on an open channel does. Refusals are thrown. */
@@ -37,6 +37,7 @@ export function handleMethod(on: ServerChannel, method: Method): void {
       if (method.name === 'basic.recover') writer.method(id, 'basic.recover-ok', {})
       return
     case 'confirm.select':
+      if (on.transactional) throw precondition('cannot switch from tx to confirm mode')
       on.confirms.select()
       if (!method.args.noWait) writer.method(id, 'confirm.select-ok', {})
       return
@@ -90,11 +91,18 @@ export function handleMethod(on: ServerChannel, method: Method): void {
       return
     }
     case 'tx.select':
+      if (on.confirms.selected) throw precondition('cannot switch from confirm to tx mode')
+      on.transactional = true
+      channel.begin()
+      return writer.method(id, 'tx.select-ok', {})
     case 'tx.commit':
+      channel.commit()
+      return writer.method(id, 'tx.commit-ok', {})
     case 'tx.rollback':
-      throw notImplemented(method.name)
+      channel.rollback()
+      return writer.method(id, 'tx.rollback-ok', {})
     default:
-      throw new ProtocolError(`COMMAND_INVALID - ${method.name} is not expected from a client`, 503)
+      throw new ProtocolError('COMMAND_INVALID - unimplemented method', 503)
   }
 }
 
@@ -126,6 +134,10 @@ function declareQueue(on: ServerChannel, args: MethodArgs<'queue.declare'>): voi
   const { connection, id } = on
   const { durable, exclusive, autoDelete } = args
   const name = args.passive ? queueName(on, args.queue) : args.queue
+  if (connection.engine.isReplyQueue(name)) {
+    if (!args.noWait) connection.writer.method(id, 'queue.declare-ok', { queue: name, messageCount: 0, consumerCount: 1 })
+    return
+  }
   const queue = args.passive
     ? connection.engine.checkQueue(name, connection)
     : connection.engine.declareQueue({ name, durable, exclusive, autoDelete, arguments: args.arguments }, connection)

@@ -26,6 +26,8 @@ export class ServerChannel {
   readonly confirms: Confirms
   /** Stands for an empty queue name (AMQP 0-9-1 §1.7.2.1). */
   lastQueue = ''
+  /** It has selected transactions, for good. */
+  transactional = false
   readonly #assembler: ContentAssembler
   #publish: MethodArgs<'basic.publish'> | undefined
   #closing = false
@@ -57,7 +59,7 @@ export class ServerChannel {
     if (type === FRAME.method) {
       const method = decodeMethod(buffer, start, end, this.connection.cache)
       if (this.#closing) return this.#whileClosing(method)
-      if (this.#assembler.pending) throw new ProtocolError(`UNEXPECTED_FRAME - expected content, got ${method.name}`, 505)
+      if (this.#assembler.pending) return this.#run('basic.publish', () => this.#unexpected())
       return this.#run(method.name, () => this.#method(method))
     }
     if (this.#closing) return
@@ -105,6 +107,10 @@ export class ServerChannel {
     const message = compact(args, content)
     checkProperties(message, this.connection.user)
     this.channel.publish(message, args.mandatory, this.confirms.next())
+  }
+
+  #unexpected(): never {
+    throw new ProtocolError('UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead', 505)
   }
 
   #return({ exchange, routingKey, properties, body }: Message): void {

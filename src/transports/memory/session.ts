@@ -3,7 +3,7 @@ import {
   decodeProperties,
   encodeProperties,
   type Engine,
-  type Entry,
+  type Handed,
   type Message,
   type Outcome,
 } from '../../broker/engine/index.ts'
@@ -163,7 +163,7 @@ function settle(channel: Channel, tag: number, settlement: Settlement): void {
 
 const settleNothing = (): boolean => true
 
-function incoming(message: Message, entry: Entry, settleIt: Incoming['settle']): Incoming {
+function incoming(message: Message, entry: Handed, settleIt: Incoming['settle']): Incoming {
   const { exchange, routingKey, body } = message
   const { redelivered, deliveries } = entry
   let properties: MessageProperties | undefined

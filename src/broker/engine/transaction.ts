@@ -1,0 +1,32 @@
+import type { GiveBack } from './channel.ts'
+import type { Message } from './message.ts'
+import type { Unsettled } from './unsettled.ts'
+
+/** What becomes of a delivery. */
+export type Settlement = 'acked' | 'rejected' | GiveBack
+
+/** What a channel did since `tx.select` or its last commit, without effect until the next. */
+export class Transaction {
+  #publishes: { readonly message: Message; readonly mandatory: boolean }[] = []
+  #settled: { readonly found: Unsettled; readonly how: Settlement }[] = []
+
+  get settlements(): number {
+    return this.#settled.length
+  }
+
+  publish(message: Message, mandatory: boolean): void {
+    this.#publishes.push({ message, mandatory })
+  }
+
+  settle(found: Unsettled, how: Settlement): void {
+    this.#settled.push({ found, how })
+  }
+
+  /** Everything it holds; it holds nothing after. */
+  take(): { publishes: typeof publishes; settled: typeof settled } {
+    const [publishes, settled] = [this.#publishes, this.#settled]
+    this.#publishes = []
+    this.#settled = []
+    return { publishes, settled }
+  }
+}
