@@ -71,7 +71,7 @@ function writeValue(writer: ByteWriter, value: HeaderValue, path: string, depth:
       writer.u8(T.boolean)
       return writer.u8(value ? 1 : 0)
     case 'number':
-      return writeNumber(writer, value)
+      return writeNumber(writer, value, path)
     case 'bigint':
       if (value < INT64_MIN || value > INT64_MAX) throw new CodecError(`header "${path}" does not fit 64 bits: ${value}`)
       writer.u8(T.int64)
@@ -85,7 +85,9 @@ function writeValue(writer: ByteWriter, value: HeaderValue, path: string, depth:
   }
 }
 
-function writeNumber(writer: ByteWriter, value: number): void {
+function writeNumber(writer: ByteWriter, value: number, path: string): void {
+  // RabbitMQ has no such number, and closes the connection (541) over it.
+  if (!Number.isFinite(value)) throw new CodecError(`header "${path}" is ${value}, which RabbitMQ cannot read`)
   if ((value | 0) === value) {
     writer.u8(T.int32)
     writer.u32(value)

@@ -65,8 +65,9 @@ export function idOf(delivery: Delivery): string {
 }
 
 export function attemptsOf(delivery: Delivery): number {
-  const attempts = Number(delivery.properties.headers?.[header.attempts] ?? 0)
-  return Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0
+  // Anyone can write any header: a table would throw when taken for a number.
+  const attempts = delivery.properties.headers?.[header.attempts]
+  return typeof attempts === 'number' && Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0
 }
 
 /** The id of the `nth` event of a type that handling `cause` publishes: the same on every retry. */

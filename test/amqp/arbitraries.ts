@@ -19,7 +19,7 @@ export const headers: fc.Arbitrary<Headers> = fc.letrec<{ table: Headers; value:
     fc.boolean(),
     fc.integer(),
     fc.maxSafeInteger(),
-    fc.double().map((value) => (value === 0 ? 0 : value)),
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => (value === 0 ? 0 : value)),
     beyondNumbers,
     fc.constant(null),
     wholeSeconds,

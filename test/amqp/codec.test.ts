@@ -170,6 +170,7 @@ describe('field tables', () => {
     const write = (table: unknown) => () => writeTable(new ByteWriter(), table as Headers)
     expect(write({ a: { f: () => 1 } })).toThrow(/header "a\.f" is a function/)
     expect(write({ a: [2n ** 63n] })).toThrow(/header "a\[0\]" does not fit 64 bits/)
+    expect(write({ a: { b: Number.NaN } })).toThrow(/header "a.b" is NaN, which RabbitMQ cannot read/)
     expect(write({ a: new Date(Number.NaN) })).toThrow(/header "a" is an invalid Date/)
     expect(write({ ['k'.repeat(256)]: 1 })).toThrow(/name of header/)
   })
