@@ -3,7 +3,7 @@ import { bind, consume, createBus, event, exchange, on, queue, type Message, typ
 import { expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { waitFor } from '../support/wait.ts'
-import { bytes, type Library, type Told } from './python-peers.ts'
+import { bytes, startPeers, type Library, type Told } from './python-peers.ts'
 import { onEachBroker, unique } from './world.ts'
 
 /** What Kombu's `Queue` is told, in seconds, and our words for the same. */
@@ -69,6 +69,32 @@ onEachBroker((world) => {
     const keysOf = (told: Told[]): string[] => told.map(({ key }) => key)
     expect(keysOf(await world.peers.ask(library, 'consume', { ...two, count: 5 }))).toEqual(['a.b', 'a.b.c', 'a', 'a.x', 'a.x.y'])
     expect(keysOf(await world.peers.ask(library, 'consume', { ...three, count: 2 }))).toEqual(['', 'any'])
+  })
+
+  test.each(['kombu', 'pika', 'amqp'] as const)('in order, there and back, by %s', async (library) => {
+    const line = queue(unique('line'), { type: 'classic', expiresMs: 60_000 })
+    const arguments_ = { 'x-expires': 60_000 }
+    const numbers = Array.from({ length: 100 }, (_, n) => n)
+    await Promise.all(numbers.map((n) => world.connection.publish(line, String(n))))
+    const declared = library === 'kombu' ? { queue_arguments: arguments_ } : { arguments: arguments_ }
+    const told = await world.peers.ask<Told[]>(library, 'consume', { name: line.name, count: numbers.length, ...declared })
+    const texts = numbers.map(String)
+    expect(told.map(({ body }) => body)).toEqual(library === 'pika' ? texts.map(bytes) : texts)
+    await world.peers.ask(library, 'publish', { messages: texts.map((text) => ({ key: line.name, body: bytes(text) })) })
+    expect((await world.take(line, numbers.length)).map((delivery) => delivery.text())).toEqual(texts)
+  })
+
+  test.each(['kombu', 'pika'] as const)('what %s has not acked when it is killed comes to us', async (library) => {
+    const held = queue(unique('held'), { type: 'classic' })
+    await world.connection.declare(held)
+    for (let n = 0; n < 5; n++) await world.connection.publish(held, { n })
+    await using peers = await startPeers(world.url)
+    expect(await peers.ask(library, 'hold', { name: held.name, count: 5 })).toHaveLength(5)
+    expect(await world.connection.inspect(held)).toMatchObject({ messages: 0, consumers: 1 })
+    peers.kill()
+    const got = await world.take(held, 5)
+    expect(got.map(({ payload, redelivered }) => [payload, redelivered])).toEqual([0, 1, 2, 3, 4].map((n) => [{ n }, true]))
+    await world.connection.delete(held)
   })
 
   test('the urgent first, and what is late not at all', async () => {

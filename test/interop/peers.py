@@ -1,6 +1,7 @@
 """Kombu, Pika and py-amqp behind HTTP: peers.py URL. Says "port N", then answers POST /LIBRARY/OPERATION, arguments and result in JSON.
 
-Operations: publish, consume, declare, call (ask and wait for the answer), serve (answer what is asked). A value that JSON has no
+Operations: publish, consume, hold (as consume, without an ack, until this process ends), declare, call (ask and wait for the
+answer), serve (answer what is asked). A value that JSON has no
 word for is {"$": type, "value": text}.
 """
 
@@ -61,6 +62,15 @@ class Kombu:
             producer = kombu.Producer(connection, kombu.Exchange(exchange, type) if exchange else None)
             for message in messages:
                 producer.publish(message.pop("body"), routing_key=message.pop("key"), mandatory=True, **message)
+
+    def hold(self, count, name):
+        self.held = self.connect()
+        self.channel = self.held.channel()
+        got = []
+        kombu.Consumer(self.channel, [kombu.Queue(name)], callbacks=[lambda body, message: got.append(body)]).consume()
+        while len(got) < count:
+            self.held.drain_events(timeout=PATIENCE)
+        return got
 
     def consume(self, count, accept=None, **queue):
         got = []
@@ -132,6 +142,14 @@ class Pika:
             body, key = message.pop("body"), message.pop("key")
             channel.basic_publish(exchange, key, as_bytes(body), pika.BasicProperties(**message), mandatory=True)
         connection.close()
+
+    def hold(self, count, name):
+        self.held = self.connect()
+        got = []
+        self.held.channel().basic_consume(name, lambda channel, method, properties, body: got.append(body))
+        while len(got) < count:
+            self.held.process_data_events(time_limit=PATIENCE)
+        return got
 
     def consume(self, count, name, **queue):
         connection = self.connect()

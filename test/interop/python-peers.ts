@@ -15,6 +15,8 @@ export interface Told {
 export interface PythonPeers extends AsyncDisposable {
   /** Rejects with what Python raised. */
   ask<Result = unknown>(library: Library, operation: string, args: Record<string, unknown>): Promise<Result>
+  /** SIGKILL. */
+  kill(): void
 }
 
 export async function startPeers(url: string): Promise<PythonPeers> {
@@ -27,6 +29,7 @@ export async function startPeers(url: string): Promise<PythonPeers> {
       if (!answer.ok) throw new Error(`${library}.${operation}: ${String(result)}`)
       return result as Result
     },
+    kill: () => python.signal('SIGKILL'),
     [Symbol.asyncDispose]: () => python[Symbol.asyncDispose](),
   }
 }
