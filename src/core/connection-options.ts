@@ -2,12 +2,23 @@
 import type { Clock } from './clock.ts'
 import type { Compression } from './codec-compression.ts'
 import type { CodecOptions } from './codecs.ts'
+import type { CredentialsSource } from './credentials.ts'
 import type { ConnectionError } from './errors.ts'
 import type { Headers, MessageProperties } from './message.ts'
 
 export interface ConnectionOptions extends CodecOptions {
   /** Shown by brokers that show names. @default 'omnibus' */
   readonly name?: string
+  /**
+   * Username and password, asked for before every attempt to connect and before they expire. They stand instead of those
+   * in the URL. @default the URL's
+   */
+  readonly credentials?: CredentialsSource
+  /**
+   * A password that would go over a network without TLS: tell by the event `clear-text`, or refuse to connect.
+   * @default 'warn', since brokers in private networks are the rule
+   */
+  readonly clearText?: 'warn' | 'refuse' | 'allow'
   /** Opening one session may take this long. Milliseconds. @default 5_000 */
   readonly connectTimeoutMs?: number
   /** Interval of heartbeats; a silent broker is given up after two to three. Milliseconds, 0 for none. @default 10_000 */
@@ -28,6 +39,8 @@ export type Purpose = 'publish' | 'consume'
 export type ConnectionEvent =
   | { readonly type: 'up'; readonly purpose: Purpose }
   | { readonly type: 'down'; readonly purpose: Purpose; readonly error: ConnectionError; readonly retryInMs: number }
+  | { readonly type: 'clear-text'; readonly reason: string }
+  | { readonly type: 'credentials-failed'; readonly error: unknown }
   | { readonly type: 'blocked'; readonly reason: string }
   | { readonly type: 'unblocked' }
   | { readonly type: 'cancelled'; readonly queue: string; readonly reason: string }
@@ -52,6 +65,8 @@ export interface ConsumeOptions {
   readonly exclusive?: boolean
   /** The broker forgets messages as it sends them; what a crash holds is lost. @default false */
   readonly noAck?: boolean
-  /** `x-priority` and the like. */
+  /** Rejects with `ConnectionError` when not subscribed by then; it keeps trying until then. Milliseconds. @default Infinity */
+  readonly deadlineMs?: number
+  /** `x-priority`, `x-stream-offset` and the like. */
   readonly arguments?: Headers
 }

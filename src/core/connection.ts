@@ -6,6 +6,7 @@ import { systemClock } from './clock.ts'
 import { Codecs, type CodecOptions } from './codecs.ts'
 import type { ConnectionOptions, ConsumeOptions, Purpose } from './connection-options.ts'
 import { Consumer, type DeliveryHandler } from './consumer.ts'
+import { clearTextHost } from './credentials.ts'
 import { Delivery } from './delivery.ts'
 import { type Exchange, type Queue, isExchange, isQueue } from './entities.ts'
 import { ClosedError, ConfigError, ConnectionError, UnsupportedError } from './errors.ts'
@@ -23,7 +24,7 @@ export type TransportTable = (url: URL) => Promise<Transport>
 const RESUBSCRIBE_MS = 500
 
 export class Connection {
-  readonly #options: Required<Omit<ConnectionOptions, keyof CodecOptions>>
+  readonly #options: Required<Omit<ConnectionOptions, keyof CodecOptions | 'credentials'>> & Pick<ConnectionOptions, 'credentials'>
   readonly #codecs: Codecs
   readonly #publishing: Link
   readonly #consuming: Link
@@ -31,6 +32,8 @@ export class Connection {
   /** Declared through this connection, and again on every new publishing session; a promise while it is under way. */
   readonly #topology = new Map<Exchange | Queue, Promise<QueueState | undefined> | undefined>()
   readonly #consumers = new Set<Consumer>()
+  /** Hosts the user has been warned of. */
+  readonly #toldClearText = new Set<string>()
   #closed: Promise<void> | undefined
 
   /** Use `connect()`. Opens nothing yet. @internal */
@@ -42,6 +45,7 @@ export class Connection {
       deadlineMs: 10_000,
       maxInFlight: 1_000,
       backoff: { minMs: 100, maxMs: 30_000 },
+      clearText: 'warn',
       onEvent: () => undefined,
       clock: systemClock,
       ...options,
@@ -134,16 +138,21 @@ export class Connection {
       },
       onStopped: (stopped) => this.#consumers.delete(stopped),
     })
+    const { clock } = this.#options
+    const endsAt = clock.monotonic() + (options.deadlineMs ?? Infinity)
     for (;;) {
-      const session = await this.#consuming.up(Infinity)
+      const session = await this.#consuming.up(Math.max(0, endsAt - clock.monotonic()))
       // Taken up by `#resume` if the session was replaced in between.
       if (consumer.subscribed) return consumer
       try {
-        await consumer.subscribe(session)
+        await this.#by(endsAt, consumer.subscribe(session))
         this.#consumers.add(consumer)
         return consumer
       } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error
+        if (error instanceof ConnectionError && clock.monotonic() < endsAt) continue
+        // An answer that comes too late is not to leave a subscription behind.
+        void consumer.stop({ deadlineMs: 0 })
+        throw error
       }
     }
   }
@@ -200,7 +209,7 @@ export class Connection {
   }
 
   #link(purpose: Purpose, urls: readonly URL[], table: TransportTable, bringUp: (session: Session) => Promise<void>): Link {
-    const { name, connectTimeoutMs, heartbeatMs, backoff, clock } = this.#options
+    const { name, connectTimeoutMs, heartbeatMs, backoff, clock, credentials } = this.#options
     return new Link({
       name: `${name} (${purpose})`,
       urls,
@@ -209,6 +218,9 @@ export class Connection {
       heartbeatMs,
       backoff,
       clock,
+      credentials,
+      onCredentialsFailed: (error) => this.#options.onEvent({ type: 'credentials-failed', error }),
+      admit: (url) => this.#admit(url),
       bringUp,
       onUp: () => this.#options.onEvent({ type: 'up', purpose }),
       onDown: (error, retryInMs) => {
@@ -222,6 +234,16 @@ export class Connection {
           this.#options.onEvent(reason === undefined ? { type: 'unblocked' } : { type: 'blocked', reason })
       },
     })
+  }
+
+  #admit(url: URL): void {
+    const { clearText, onEvent } = this.#options
+    const host = clearText === 'allow' ? undefined : clearTextHost(url)
+    if (host === undefined || this.#toldClearText.has(host)) return
+    const reason = `The password for ${host} would go over the network in clear text: use TLS (amqps://), or allow it with clearText: 'allow'`
+    if (clearText === 'refuse') throw new ConnectionError(reason, { fatal: true })
+    this.#toldClearText.add(host)
+    onEvent({ type: 'clear-text', reason })
   }
 
   /** The publishing link is up when all that was declared through it exists again, but for what the broker refuses. */
@@ -309,6 +331,7 @@ export class Connection {
   }
 
   async #by<T>(endsAt: number, answer: Promise<T>): Promise<T> {
+    if (endsAt === Infinity) return answer
     const { clock } = this.#options
     const late = Promise.withResolvers<never>()
     const timer = clock.after(Math.max(0, endsAt - clock.monotonic()), () =>

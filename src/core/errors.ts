@@ -78,10 +78,13 @@ export class ConnectionError extends OmnibusError {
 export class TopologyError extends OmnibusError {
   readonly code = 'ERR_OMNIBUS_TOPOLOGY'
   readonly replyCode: number
+  /** With 406, the argument that differs from what exists, e.g. `x-max-length`, where the broker names it. */
+  readonly argument: string | undefined
 
-  constructor(message: string, replyCode: number, options?: { cause?: unknown }) {
+  constructor(message: string, replyCode: number, options?: { cause?: unknown; argument?: string | undefined }) {
     super(message, options)
     this.replyCode = replyCode
+    this.argument = options?.argument
   }
 }
 

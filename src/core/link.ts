@@ -3,6 +3,7 @@
  * `Publisher` and `Consumer`, which say what "up" means, this is the only recovery there is.
  */
 import { type Clock, type Timer, sleep } from './clock.ts'
+import { ask, type Credentials, type CredentialsSource, keepRenewed, withCredentials } from './credentials.ts'
 import { ClosedError, ConnectionError, messageOf } from './errors.ts'
 import { redactUrl } from './redact.ts'
 import type { Session, Transport } from './transport.ts'
@@ -15,6 +16,11 @@ export interface LinkOptions {
   readonly heartbeatMs: number
   readonly backoff: { readonly minMs: number; readonly maxMs: number }
   readonly clock: Clock
+  /** Instead of the URLs' own. */
+  readonly credentials: CredentialsSource | undefined
+  readonly onCredentialsFailed: (error: unknown) => void
+  /** Looks at each URL before it is tried, and throws what speaks against it. */
+  readonly admit: (url: URL) => void
   /** Runs on a fresh session before the link counts as up: declare, resume. A rejection gives the session up. */
   readonly bringUp: (session: Session, transport: Transport) => Promise<void>
   readonly onUp: () => void
@@ -125,18 +131,23 @@ export class Link {
 
   /** One session from opening to death. Resolves with the reason; never rejects. */
   async #live(url: URL): Promise<{ error: ConnectionError; wasUp: boolean }> {
-    const { bringUp, clock, connectTimeoutMs, heartbeatMs, name, onBlocked, onUp, transportFor } = this.#options
+    const { admit, bringUp, clock, connectTimeoutMs, credentials, heartbeatMs, name, onBlocked, onUp, transportFor } = this.#options
     const { signal } = this.#closing
     const died = Promise.withResolvers<ConnectionError>()
     const onClosing = (): void => died.resolve(new ConnectionError('The connection is closed'))
     signal.addEventListener('abort', onClosing, { once: true })
     let session: Session | undefined
     let watchdog: Timer | undefined
+    let renewal: Timer | undefined
+    let granted: Credentials | undefined
     let wasUp = false
     try {
+      admit(url)
       this.#transport = await transportFor(url)
+      granted = credentials && (await ask(credentials, { withinMs: connectTimeoutMs, clock, signal }))
       const handlers = { died: died.resolve, blocked: onBlocked, unblocked: () => onBlocked(undefined) }
-      session = await this.#transport.open({ url, name, connectTimeoutMs, heartbeatMs, signal, handlers })
+      const complete = granted ? withCredentials(url, granted) : url
+      session = await this.#transport.open({ url: complete, name, connectTimeoutMs, heartbeatMs, signal, handlers })
       const death = died.promise.then((error) => Promise.reject(error))
       death.catch(() => undefined)
       const slow = clock.after(BRING_UP_MS, () =>
@@ -146,17 +157,26 @@ export class Link {
       this.#session = session
       wasUp = true
       watchdog = this.#watch(session, died.resolve)
+      if (credentials && granted) {
+        const onFailed = this.#options.onCredentialsFailed
+        renewal = keepRenewed({ session, source: credentials, granted, withinMs: connectTimeoutMs, clock, onFailed })
+      }
       onUp()
       for (const waiter of this.#waiters) waiter.resolve(session)
       return { error: await died.promise, wasUp }
     } catch (cause) {
       // Brought up in part only: nothing of it may go on beside the next one.
       session?.destroy()
-      const error = cause instanceof ConnectionError ? cause : new ConnectionError(`${redactUrl(url.href)}: ${messageOf(cause)}`, { cause })
+      // Credentials that were refused may have been old ones; they are asked for again.
+      const error =
+        cause instanceof ConnectionError && !(granted && cause.fatal)
+          ? cause
+          : new ConnectionError(`${redactUrl(url.href)}: ${messageOf(cause)}`, { cause })
       return { error, wasUp }
     } finally {
       signal.removeEventListener('abort', onClosing)
       watchdog?.cancel()
+      renewal?.cancel()
       this.#session = undefined
       onBlocked(undefined)
     }

@@ -75,6 +75,8 @@ export interface Session {
   purge(queue: string): Promise<number>
   deleteQueue(queue: string): Promise<void>
   deleteExchange(exchange: string): Promise<void>
+  /** Tells the broker a new password for this session, where it takes one. Rejects with `ConnectionError`. */
+  updateSecret?(secret: string): Promise<void>
   /** When bytes last came from the broker, on the monotonic clock; the watchdog's proof of life. */
   readonly lastHeardAt: number
   /** Flushes what was settled, says goodbye and closes. Unsettled deliveries go back. May be called twice, and after death. */

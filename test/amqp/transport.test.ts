@@ -77,6 +77,10 @@ describe.each([
       await expect(session.declareQueue({ ...classic('q'), name, arguments: { 'x-max-length': 1 } })).rejects.toEqual(
         refused(/Declaring queue ".*PRECONDITION_FAILED.*x-max-length/, 406),
       )
+      await expect(session.declareQueue({ ...classic('q'), name, durable: false })).rejects.toMatchObject({ argument: 'durable' })
+      await expect(session.declareQueue({ ...classic('q'), name, arguments: { 'x-max-length': 1 } })).rejects.toMatchObject({
+        argument: 'x-max-length',
+      })
       await expect(consume(session, 'no such queue')).rejects.toEqual(refused(/Consuming from queue "no such queue"/, 404))
       await expect(session.get('no such queue')).rejects.toEqual(refused(/Fetching from queue "no such queue"/, 404))
       await expect(session.deleteExchange('amq.topic')).rejects.toEqual(refused(/Deleting exchange "amq.topic"/, 403))

@@ -14,6 +14,7 @@ export class ScriptedSession implements Session {
   readonly declared: string[] = []
   readonly subscriptions: SubscribeOptions[] = []
   readonly settled: [string, Settlement][] = []
+  readonly secrets: string[] = []
   dead = false
   closed = false
   lastHeardAt = 0
@@ -58,6 +59,10 @@ export class ScriptedSession implements Session {
   async subscribe(options: SubscribeOptions) {
     this.subscriptions.push(options)
     return { cancel: async () => undefined }
+  }
+
+  async updateSecret(secret: string): Promise<void> {
+    this.secrets.push(secret)
   }
 
   async unbind(): Promise<void> {}

@@ -12,7 +12,7 @@ import { Channel, type ChannelHandlers } from './channel.ts'
 import { dial, type TlsMaterial } from './dial.ts'
 import { handshake, type Tuned } from './handshake.ts'
 import { Link } from './link.ts'
-import { type Credentials, describeTarget, type Target } from './target.ts'
+import { type Credentials, describeTarget, type Mechanism, type Target } from './target.ts'
 
 /** Longest wait for the broker's answer to our goodbye. */
 const CLOSE_TIMEOUT_MS = 5_000
@@ -21,6 +21,8 @@ export interface AmqpConnectionOptions {
   readonly target: Target
   readonly credentials: Credentials
   readonly vhost: string
+  /** @default PLAIN, or AMQPLAIN where the server does not take that */
+  readonly mechanism?: Mechanism
   readonly tls?: TlsMaterial
   readonly clientProperties: Headers
   readonly connectTimeoutMs: number
@@ -87,6 +89,8 @@ export class AmqpConnection {
   /** Methods on channel 0 during the handshake, and who waits for one. */
   readonly #inbox: Method[] = []
   #waiting: { resolve: (method: Method) => void; reject: (error: unknown) => void } | undefined
+  /** Updates of the secret that the broker has not answered. */
+  readonly #updates: { resolve: () => void; reject: (error: unknown) => void }[] = []
   #closed: Promise<void> | undefined
   #endClosing: (() => void) | undefined
 
@@ -121,14 +125,14 @@ export class AmqpConnection {
 
   /** For `openAmqpConnection`: the handshake, given up when the signal aborts. */
   async start(signal: AbortSignal): Promise<void> {
-    const { credentials, vhost, clientProperties, heartbeatMs, frameMax = 131_072, channelMax = 2047 } = this.#options
+    const { credentials, vhost, mechanism, clientProperties, heartbeatMs, frameMax = 131_072, channelMax = 2047 } = this.#options
     const onAbort = (): void => {
       this.#link.destroy()
       this.#die(signal.reason)
     }
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      const wishes = { label: this.#label, credentials, vhost, clientProperties, heartbeatMs, frameMax, channelMax }
+      const wishes = { label: this.#label, credentials, vhost, mechanism, clientProperties, heartbeatMs, frameMax, channelMax }
       this.#tuned = await handshake(this.#link, () => this.#next(), wishes)
       this.#link.startHeartbeat(this.#tuned.heartbeatMs)
     } catch (error) {
@@ -164,6 +168,15 @@ export class AmqpConnection {
     this.#channels.set(id, channel)
     await channel.call('channel.open', {})
     return channel
+  }
+
+  /** Tells the broker a new password (https://www.rabbitmq.com/docs/oauth2). Rejects with `ConnectionError`. */
+  updateSecret(secret: string): Promise<void> {
+    if (this.#state !== 'open') return Promise.reject(this.#gone())
+    return new Promise((resolve, reject) => {
+      this.#updates.push({ resolve, reject })
+      this.#link.writer.method(0, 'connection.update-secret', { newSecret: Buffer.from(secret), reason: 'renewed before it expires' })
+    })
   }
 
   /** Sends what is waiting, says goodbye and closes; resolves when the socket is closed. May be called twice, and after death. */
@@ -240,6 +253,8 @@ export class AmqpConnection {
         this.#link.end()
         return this.#die(new ConnectionError(`${this.#label} closed the connection: ${method.args.replyText} (${method.args.replyCode})`))
       }
+      case 'connection.update-secret-ok':
+        return this.#updates.shift()?.resolve()
       case 'connection.close-ok':
         return this.#endClosing?.()
       default:
@@ -259,6 +274,7 @@ export class AmqpConnection {
     this.#reason ??= reason
     this.#waiting?.reject(reason)
     this.#waiting = undefined
+    for (const update of this.#updates.splice(0)) update.reject(reason)
     const channels = [...this.#channels.values()]
     this.#channels.clear()
     for (const channel of channels) channel.fail(reason)

@@ -3,13 +3,17 @@ import type { Headers } from '../../core/message.ts'
 import { FRAME_MIN_SIZE, PROTOCOL_HEADER } from '../frames.ts'
 import type { Method, MethodArgs, MethodName } from '../methods.ts'
 import { REPLY } from '../reply-codes.ts'
+import { ByteWriter } from '../byte-writer.ts'
+import { writeTable } from '../field-table.ts'
 import type { Link } from './link.ts'
-import type { Credentials } from './target.ts'
+import type { Credentials, Mechanism } from './target.ts'
 
 export interface HandshakeOptions {
   readonly label: string
   readonly credentials: Credentials
   readonly vhost: string
+  /** @default PLAIN, or AMQPLAIN where the server does not take that */
+  readonly mechanism: Mechanism | undefined
   /** `product`, `version`, `connection_name` and whatever else is to be shown; the capabilities are added. */
   readonly clientProperties: Headers
   /** Largest frame wished for, in bytes. */
@@ -53,16 +57,15 @@ export async function handshake(link: Link, receive: () => Promise<Method>, opti
   if (start.versionMajor !== 0 || start.versionMinor !== 9) {
     throw new ConnectionError(`${label} speaks AMQP ${start.versionMajor}.${start.versionMinor}, not 0-9-1`, { fatal: true })
   }
-  const mechanisms = Buffer.from(start.mechanisms).toString('latin1').split(' ')
-  if (!mechanisms.includes('PLAIN')) {
-    throw new ConnectionError(`${label} does not take PLAIN logins, only ${mechanisms.join(', ')}`, { fatal: true })
-  }
+  const offered = Buffer.from(start.mechanisms).toString('latin1').split(' ')
+  const wanted: readonly Mechanism[] = options.mechanism ? [options.mechanism] : ['PLAIN', 'AMQPLAIN']
+  const mechanism = wanted.find((name) => offered.includes(name))
+  if (!mechanism) throw new ConnectionError(`${label} does not take ${wanted[0]} logins, only ${offered.join(', ')}`, { fatal: true })
   send(() =>
     writer.method(0, 'connection.start-ok', {
       clientProperties: { ...options.clientProperties, capabilities: CAPABILITIES },
-      mechanism: 'PLAIN',
-      // RFC 4616: no authorization identity, then user name and password.
-      response: Buffer.from(`\0${credentials.username}\0${credentials.password}`),
+      mechanism,
+      response: responseOf(mechanism, credentials),
       locale: 'en_US',
     }),
   )
@@ -78,6 +81,17 @@ export async function handshake(link: Link, receive: () => Promise<Method>, opti
   })
   await expect(receive, 'connection.open-ok', options)
   return { frameMax, channelMax, heartbeatMs: heartbeat * 1000, serverProperties: start.serverProperties }
+}
+
+function responseOf(mechanism: Mechanism, { username, password }: Credentials): Buffer {
+  // RFC 4616: no authorization identity, then user name and password.
+  if (mechanism === 'PLAIN') return Buffer.from(`\0${username}\0${password}`)
+  // RFC 4422, appendix A: the identity is the one in the certificate.
+  if (mechanism === 'EXTERNAL') return Buffer.alloc(0)
+  // A field table without its length (AMQP 0-8, from which brokers have it).
+  const table = new ByteWriter(256)
+  writeTable(table, { LOGIN: username, PASSWORD: password })
+  return Buffer.from(table.take().subarray(4))
 }
 
 /** A server's 0 means that it sets no limit. */

@@ -17,6 +17,8 @@ export interface Address {
   readonly target: Target
   readonly credentials: Credentials
   readonly vhost: string
+  /** Query parameter `auth_mechanism`, in capitals. */
+  readonly mechanism?: Mechanism
   /** Query parameter `heartbeat`, given in seconds. */
   readonly heartbeatMs?: number
   /** Query parameter `frame_max`, from 4096. */
@@ -27,7 +29,11 @@ export interface Address {
   readonly files: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 }
 
-const PARAMETERS = ['heartbeat', 'frame_max', 'channel_max', 'cacertfile', 'certfile', 'keyfile']
+/** SASL's, as far as we speak it. EXTERNAL is the client certificate. */
+const MECHANISMS = ['PLAIN', 'AMQPLAIN', 'EXTERNAL'] as const
+export type Mechanism = (typeof MECHANISMS)[number]
+
+const PARAMETERS = ['auth_mechanism', 'heartbeat', 'frame_max', 'channel_max', 'cacertfile', 'certfile', 'keyfile']
 
 /**
  * Reads a URL as https://www.rabbitmq.com/uri-spec and uri-query-parameters have it, with the defaults guest:guest, vhost '/',
@@ -45,6 +51,7 @@ export function parseAddress(url: URL): Address {
   const heartbeat = whole(url, 'heartbeat', 0, 65_535)
   const frameMax = whole(url, 'frame_max', 4096, 0xffff_ffff)
   const channelMax = whole(url, 'channel_max', 1, 65_535)
+  const mechanism = mechanismOf(url)
   const file = (name: string, key: string): object => {
     const path = url.searchParams.get(name)
     return path === null ? {} : { [key]: path }
@@ -57,6 +64,7 @@ export function parseAddress(url: URL): Address {
     },
     // No name and '/' both mean the vhost every broker has: nobody names a vhost ''.
     vhost: decode(url.pathname.replace(/^\//, ''), 'vhost') || '/',
+    ...(mechanism === undefined ? {} : { mechanism }),
     ...(heartbeat === undefined ? {} : { heartbeatMs: heartbeat * 1000 }),
     ...(frameMax === undefined ? {} : { frameMax }),
     ...(channelMax === undefined ? {} : { channelMax }),
@@ -76,6 +84,17 @@ function decode(text: string, what: string): string {
   } catch {
     throw invalid(`the ${what} is not percent-encoded correctly; a "%" itself is written %25`)
   }
+}
+
+function mechanismOf(url: URL): Mechanism | undefined {
+  const text = url.searchParams.get('auth_mechanism')
+  if (text === null) return undefined
+  const mechanism = MECHANISMS.find((known) => known === text.toUpperCase())
+  if (!mechanism) throw invalid(`the query parameter auth_mechanism must be one of ${MECHANISMS.join(', ')}, got "${text}"`)
+  if (mechanism === 'EXTERNAL' && !(url.protocol === 'amqps:' && url.searchParams.has('certfile'))) {
+    throw invalid('auth_mechanism=EXTERNAL needs amqps: and a client certificate (certfile, keyfile)')
+  }
+  return mechanism
 }
 
 function whole(url: URL, name: string, min: number, max: number): number | undefined {

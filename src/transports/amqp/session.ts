@@ -21,6 +21,7 @@ export function amqpSession(connection: AmqpConnection): Session {
     purge: (queue) => topology.purge(queue),
     deleteQueue: (queue) => topology.deleteQueue(queue),
     deleteExchange: (exchange) => topology.deleteExchange(exchange),
+    updateSecret: (secret) => connection.updateSecret(secret),
     get lastHeardAt() {
       return connection.lastHeardAt
     },

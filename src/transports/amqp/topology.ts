@@ -117,6 +117,8 @@ async function named<T>(what: string, call: () => Promise<T>): Promise<T> {
     return await call()
   } catch (error) {
     if (!(error instanceof TopologyError)) throw error
-    throw new TopologyError(`${what} was refused: ${error.message} (${error.replyCode})`, error.replyCode, { cause: error })
+    // "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received …"
+    const argument = /inequivalent arg '([^']+)'/.exec(error.message)?.[1]
+    throw new TopologyError(`${what} was refused: ${error.message} (${error.replyCode})`, error.replyCode, { cause: error, argument })
   }
 }
