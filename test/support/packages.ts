@@ -14,6 +14,7 @@ const marks = {
   'python3-kombu': '/usr/lib/python3/dist-packages/kombu/__init__.py',
   'python3-flask': '/usr/lib/python3/dist-packages/flask/__init__.py',
   gunicorn: '/usr/bin/gunicorn',
+  strace: '/usr/bin/strace',
 } as const
 
 export type PackageName = keyof typeof marks

@@ -37,6 +37,7 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
   const spilled = prepareTable(db, 'temp.spill')
   const dropped = drops(db)
   let insertedBytes = 0
+  let broken = false
   /** Transactions so far, and at the last look. */
   let commits = 0
   let seen = 0
@@ -48,7 +49,9 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
     try {
       return work()
     } catch (error) {
-      throw classified(error)
+      const meaning = classified(error)
+      broken ||= meaning instanceof StoreFailedError
+      throw meaning
     }
   }
   const transaction = <T>(work: () => T): T =>
@@ -168,6 +171,8 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
     },
     usedBytes: () => guard(() => (Number(pragma(db, 'page_count')) - Number(pragma(db, 'freelist_count'))) * PAGE_SIZE),
     close(clean) {
+      // What is on disk now is what the next start goes by; closing would write on, with syncs that may lie after one that failed.
+      if (broken) return
       try {
         if (clean) transaction(() => run("INSERT OR REPLACE INTO meta VALUES ('clean', 1)"))
         db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
