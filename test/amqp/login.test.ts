@@ -91,7 +91,7 @@ describe.each([
       mechanism: 'EXTERNAL',
       vhost: '/',
       clientProperties: {},
-      connectTimeoutMs: 10_000,
+      connectTimeoutMs: 3_000,
       heartbeatMs: 0,
       signal: new AbortController().signal,
       handlers: { died: () => undefined, blocked: () => undefined, unblocked: () => undefined },
