@@ -32,7 +32,13 @@ for (let turn = 0; turn < 60; turn++) {
     }
     h.turn()
   }
-  if (turn % 10 === 9 && !failed) for (let looks = 0; looks < 3; looks++) store.tend()
+  try {
+    if (turn % 10 === 9 && !failed) for (let looks = 0; looks < 3; looks++) store.tend()
+  } catch {
+    writeSync(1, 'store-failed\n')
+    failed = true
+    break
+  }
   for (const { type } of h.events.splice(0)) {
     writeSync(1, `${type}\n`)
     failed ||= type === 'store-failed'

@@ -96,7 +96,7 @@ export function isSafe(version: string): boolean {
 function create(path: string): void {
   const fresh = `${path}.new`
   try {
-    for (const suffix of ['', '-journal']) rmSync(fresh + suffix, { force: true })
+    removeFresh(fresh)
     createFresh(fresh).close()
     renameSync(fresh, path)
   } catch (error) {
@@ -104,11 +104,19 @@ function create(path: string): void {
   }
 }
 
+/** What an interrupted creation left. */
+export function removeFresh(path: string): void {
+  for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(path + suffix, { force: true })
+}
+
 /** An empty store in a file that must not be there yet. */
 export function createFresh(path: string): DatabaseSync {
   closeSync(openSync(path, 'wx', 0o600))
   const db = new DatabaseSync(path)
-  db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}`)
+  // The log before all else: a kill in the change to it would leave a journal that no reader may roll back.
+  db.exec(
+    `PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}; PRAGMA journal_mode = WAL`,
+  )
   db.exec(`BEGIN; ${SCHEMA} ${[...ADDED.values()].join(' ')} COMMIT`)
   return db
 }

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { messageOf } from '../../core/errors.ts'
-import { assertSound, createFresh, markOf, PAGE_SIZE } from './database.ts'
+import { assertSound, createFresh, markOf, PAGE_SIZE, removeFresh } from './database.ts'
 import type { Pages } from './pages.ts'
 import { StoreRefusedError } from './refused.ts'
 import { type Counts, fillFresh } from './salvage-rows.ts'
@@ -23,7 +23,7 @@ export function salvageStore(path: string, now: Date): Salvage {
       if (!existsSync(path) && !existsSync(`${path}-wal`)) throw new StoreRefusedError(path, 'is not there, so there is nothing to salvage')
       if (isSound(path)) return { aside: undefined, queues: 0, exchanges: 0, bindings: 0, messages: 0, damaged: 0 }
       // Refused here, before anything is moved.
-      rmSync(`${path}.new`, { force: true })
+      removeFresh(`${path}.new`)
       const counts = copyInto(`${path}.new`, path)
       const aside = freeName(`${path}.damaged-${now.toISOString().replaceAll(/[-:]|\.\d+/g, '')}`)
       writeFileSync(mark, aside, { mode: 0o600 })
@@ -33,7 +33,7 @@ export function salvageStore(path: string, now: Date): Salvage {
     const aside = readFileSync(mark, 'utf8')
     // The moves had begun, and what was copied may not have been whole.
     moveAside(path, aside)
-    rmSync(`${path}.new`, { force: true })
+    removeFresh(`${path}.new`)
     const counts = copyInto(`${path}.new`, aside)
     finish(path, aside)
     return { aside, ...counts }
@@ -98,7 +98,7 @@ function copyInto(fresh: string, source: string): Counts {
     return { ...counts, damaged: counts.damaged + (log?.damaged ?? 0) }
   } catch (error) {
     db.close()
-    rmSync(fresh, { force: true })
+    removeFresh(fresh)
     throw error
   } finally {
     if (db.isOpen) db.close()
