@@ -69,6 +69,7 @@ export type { Compression } from './core/codec-compression.ts'
 export type { Connection } from './core/connection.ts'
 export type { ConnectionEvent, ConnectionOptions, ConsumeOptions, PublishOptions } from './core/connection-options.ts'
 export type { Consumer, DeliveryHandler } from './core/consumer.ts'
+export type { Credentials, CredentialsSource } from './core/credentials.ts'
 export type { Delivery } from './core/delivery.ts'
 export { type Binding, type Exchange, type ExchangeOptions, type Queue, type QueueOptions, bind, exchange, queue } from './core/entities.ts'
 export {
