@@ -5,8 +5,16 @@ import { ConfigError, messageOf } from '../core/errors.ts'
 import type { BrokerEvent } from '../broker/index.ts'
 import { EXIT } from '../supervisor/exit-codes.ts'
 import type { MasterLog } from '../supervisor/log.ts'
+import { byteSize } from './options.ts'
 
-interface BrokerCommandOptions {
+interface Limits {
+  readonly minFree?: number
+  readonly maxStore?: number
+  readonly maxMemory?: number
+  readonly maxBody?: number
+}
+
+interface BrokerCommandOptions extends Limits {
   readonly listen?: string
   readonly data: string
   readonly untilIdle?: boolean
@@ -19,9 +27,13 @@ export function broker(finish: (code: number) => void): Command {
     .option('--listen <address>', 'host:port where it also speaks AMQP 0-9-1 over TCP (default: only its unix socket)')
     .option('--data <folder>', 'where it keeps its messages', '.omnibus')
     .option('--until-idle', 'end when the last client has left')
+    .option('--min-free <size>', 'free space of its disk below which publishers are blocked (default: 64MiB)', byteSize)
+    .option('--max-store <size>', 'size of its store above which publishers are blocked (default: none)', byteSize)
+    .option('--max-memory <size>', 'resident memory above which publishers are blocked (default: 60 % of what there is)', byteSize)
+    .option('--max-body <size>', 'largest body of a message (default: 16MiB)', byteSize)
     .option('--salvage', 'keep a damaged store aside, bring everything intact over into a fresh one, and end')
-    .action(async ({ listen, data, untilIdle = false, salvage = false }: BrokerCommandOptions) =>
-      finish(salvage ? await runSalvage(data) : await runBroker({ listen, data, untilIdle })),
+    .action(async ({ listen, data, untilIdle = false, salvage = false, ...limits }: BrokerCommandOptions) =>
+      finish(salvage ? await runSalvage(data) : await runBroker({ listen, data, untilIdle, limits })),
     )
 }
 
@@ -37,7 +49,15 @@ async function runSalvage(data: string): Promise<number> {
   return EXIT.stopped
 }
 
-async function runBroker({ listen, data, untilIdle }: { listen: string | undefined; data: string; untilIdle: boolean }): Promise<number> {
+interface BrokerToRun {
+  readonly listen: string | undefined
+  readonly data: string
+  readonly untilIdle: boolean
+  readonly limits: Limits
+}
+
+async function runBroker({ listen, data, untilIdle, limits }: BrokerToRun): Promise<number> {
+  const { minFree, maxStore, maxMemory, maxBody } = limits
   const address = listen === undefined ? undefined : normalAddress(listen, process.cwd())
   if (listen !== undefined && (address === undefined || address.startsWith('unix:'))) {
     throw new ConfigError('omnibus broker', [{ path: '--listen', expected: ADDRESS_EXPECTED.replace(' or unix:/path', ''), got: listen }])
@@ -49,6 +69,10 @@ async function runBroker({ listen, data, untilIdle }: { listen: string | undefin
     data: resolve(data),
     ...(address !== undefined && { listen: address }),
     untilIdle,
+    ...(minFree !== undefined && { minFreeBytes: minFree }),
+    ...(maxStore !== undefined && { maxStoreBytes: maxStore }),
+    ...(maxMemory !== undefined && { maxMemoryBytes: maxMemory }),
+    ...(maxBody !== undefined && { maxBodyBytes: maxBody }),
     onEvent: (event) => logEvent(log, event),
   })
   const { promise: signalled, resolve: stop } = Promise.withResolvers<void>()
