@@ -43,7 +43,7 @@ export function writeTable(writer: ByteWriter, table: Headers, path = ''): void 
   writeTableAt(writer, table, path, 1)
 }
 
-/** Reads a table; the result has no prototype and no `__proto__`, whatever the peer sent. Throws `ProtocolError`. */
+/** Reads a table; the result has no prototype, no `__proto__` and no `constructor.prototype`, whatever the peer sent. Throws `ProtocolError`. */
 export function readTable(reader: ByteReader): Headers {
   return readTableAt(reader, 1)
 }
@@ -136,11 +136,15 @@ function readTableAt(reader: ByteReader, depth: number): Headers {
   while (reader.offset < end) {
     const name = reader.shortString()
     const value = readValue(reader, depth)
-    // A name that would become the prototype of whatever the headers are copied into.
-    if (name !== '__proto__') table[name] = value
+    if (!changesPrototypes(name, value)) table[name] = value
   }
   checkEnd(reader, end)
   return table
+}
+
+/** A name that would become the prototype of whatever the headers are copied into, or lead a deep merge to that of all objects. */
+function changesPrototypes(name: string, value: HeaderValue): boolean {
+  return name === '__proto__' || (name === 'constructor' && typeof value === 'object' && value !== null && 'prototype' in value)
 }
 
 function readList(reader: ByteReader, depth: number): readonly HeaderValue[] {

@@ -137,7 +137,7 @@ describe('field tables', () => {
   })
 
   it('leaves out undefined entries and never touches a prototype', () => {
-    const sent: Headers = { a: undefined, b: [undefined], ['__proto__']: { polluted: true } }
+    const sent: Headers = { a: undefined, b: [undefined], ['__proto__']: { polluted: true }, constructor: { prototype: {} } }
     const table = readTable(new ByteReader(written((writer) => writeTable(writer, sent))))
     expect(Object.getPrototypeOf(table)).toBe(null)
     expect(plain(table)).toEqual({ b: [null] })
