@@ -92,7 +92,7 @@ describe.runIf(canTrace)('whatever was confirmed is there, and the file is sound
     expect([...first.kept, ...second.kept, ...kept].filter((n) => !found.has(n) && !settled.has(n))).toEqual([])
   })
 
-  test.concurrent.each(all ? upTo(70).slice(25) : [31, 45])(
+  test.concurrent.each(all ? upTo(70).slice(30) : [31, 45])(
     'sync number %i that fails: nothing more is promised, and the next start goes on',
     { timeout: 120_000 },
     async (at) => {

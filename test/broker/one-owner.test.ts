@@ -81,36 +81,40 @@ describe('one folder', () => {
     expect(readAnnouncement(data)).toBeUndefined()
   })
 
-  test('serve comes to a script, work to both; the owner is killed, and the next, and every message is handled', async () => {
-    const { folder, data, script, handled } = app()
-    await using early = script(0, 50, 'stay')
-    await early.line('confirmed 49')
-    const lone = readAnnouncement(data)!.pid
-    const bind = `127.0.0.1:${await freePort()}`
-    await using serve = omnibus(['serve', 'serve.config.mjs', '-b', bind], { cwd: folder })
-    await serve.line('broker stands by')
-    await using work = omnibus(['work', 'work.config.mjs'], { cwd: folder })
-    await work.line('broker stands by')
-    await waitFor(() => handled().size >= 50, { what: 'what the script left to be handled' })
+  test(
+    'serve comes to a script, work to both; the owner is killed, and the next, and every message is handled',
+    { timeout: 150_000 },
+    async () => {
+      const { folder, data, script, handled } = app()
+      await using early = script(0, 50, 'stay')
+      await early.line('confirmed 49')
+      const lone = readAnnouncement(data)!.pid
+      const bind = `127.0.0.1:${await freePort()}`
+      await using serve = omnibus(['serve', 'serve.config.mjs', '-b', bind], { cwd: folder })
+      await serve.line('broker stands by')
+      await using work = omnibus(['work', 'work.config.mjs'], { cwd: folder })
+      await work.line('broker stands by')
+      await waitFor(() => handled().size >= 50, { what: 'what the script left to be handled' })
 
-    await using late = script(50, 600)
-    await late.line('confirmed 60')
-    early.signal('SIGTERM')
-    await early.line('closed')
-    let former = lone
-    for (const mark of [150, 350]) {
-      await late.line(`confirmed ${mark}`)
-      process.kill(former, 'SIGKILL')
-      const gone = former
-      former = await waitFor(() => [readAnnouncement(data)?.pid].find((pid) => pid !== undefined && pid !== gone), { what: 'an heir' })
-      expect([...serve.processes(), ...work.processes()]).toContain(former)
-    }
-    await late.line('closed', { deadlineMs: 50_000 })
-    await waitFor(() => handled().size >= 650, { what: 'every message to be handled' })
-    expect(upTo(650).filter((n) => !handled().has(n))).toEqual([])
-    for (const master of [work, serve]) {
-      master.signal('SIGTERM')
-      expect(await master.exit()).toEqual({ code: 0, signal: null })
-    }
-  })
+      await using late = script(50, 600)
+      await late.line('confirmed 60')
+      early.signal('SIGTERM')
+      await early.line('closed')
+      let former = lone
+      for (const mark of [150, 350]) {
+        await late.line(`confirmed ${mark}`)
+        process.kill(former, 'SIGKILL')
+        const gone = former
+        former = await waitFor(() => [readAnnouncement(data)?.pid].find((pid) => pid !== undefined && pid !== gone), { what: 'an heir' })
+        expect([...serve.processes(), ...work.processes()]).toContain(former)
+      }
+      await late.line('closed', { deadlineMs: 50_000 })
+      await waitFor(() => handled().size >= 650, { what: 'every message to be handled' })
+      expect(upTo(650).filter((n) => !handled().has(n))).toEqual([])
+      for (const master of [work, serve]) {
+        master.signal('SIGTERM')
+        expect(await master.exit()).toEqual({ code: 0, signal: null })
+      }
+    },
+  )
 })
