@@ -1,6 +1,8 @@
 /** The built-in broker: one owner per data folder, AMQP 0-9-1 over a unix socket and, if asked, TCP. */
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ConfigError } from '../core/errors.ts'
+import { createSecureContext } from 'node:tls'
+import { ConfigError, messageOf } from '../core/errors.ts'
 import { takeLock, type OwnerLock } from './lock.ts'
 import { type Owner, type OwnerEvent, startOwner } from './owner.ts'
 import type { BrokerStats } from './statistics.ts'
@@ -11,6 +13,8 @@ import { type Salvage, salvageStore } from './store/salvage.ts'
 export { type Announcement, readAnnouncement } from './announcement.ts'
 export { inspectBroker } from './inspect.ts'
 export type { BrokerStats } from './statistics.ts'
+export { prepareFolder }
+export { removeUser, setUser, userNames } from './users.ts'
 export type { Salvage } from './store/salvage.ts'
 export { StoreRefusedError }
 
@@ -23,6 +27,10 @@ export interface BrokerOptions {
   readonly data: string
   /** `host:port` for AMQP over TCP besides the unix socket; port 0 takes a free one. @default none */
   readonly listen?: string
+  /** Makes the listener speak TLS only: files of PEM. @default plain TCP */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** Virtual hosts besides `/`. Those that were made once stay. @default none */
+  readonly vhosts?: readonly string[]
   /** Ends by itself some seconds after the last client has left. @default false */
   readonly untilIdle?: boolean
   /** Free space of the disk below which publishers are blocked. Bytes. @default 64 MiB */
@@ -64,6 +72,7 @@ export interface BrokerHandle {
 export async function startBroker(options: BrokerOptions): Promise<BrokerHandle> {
   const data = resolve(options.data)
   const listen = options.listen === undefined ? undefined : parseListen(options.listen)
+  const tls = options.tls && readTls(options.tls)
   const onEvent = options.onEvent ?? ((): void => {})
   const { promise: closed, resolve: end, reject: fail } = Promise.withResolvers<void>()
   closed.catch(() => {})
@@ -77,6 +86,8 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerHandle>
     owner = await startOwner({
       data,
       listen,
+      tls,
+      vhosts: options.vhosts ?? [],
       minFreeBytes: options.minFreeBytes,
       maxStoreBytes: options.maxStoreBytes,
       maxMemoryBytes: options.maxMemoryBytes,
@@ -185,4 +196,14 @@ function parseListen(text: string): { host: string; port: number } {
     throw new ConfigError('The broker', [{ path: 'listen', expected: 'host:port, such as 127.0.0.1:5673', got: JSON.stringify(text) }])
   }
   return { host: match[1] ?? (match[2] || '127.0.0.1'), port }
+}
+
+function readTls(files: { cert: string; key: string }): { cert: Buffer; key: Buffer } {
+  try {
+    const tls = { cert: readFileSync(files.cert), key: readFileSync(files.key) }
+    createSecureContext(tls)
+    return tls
+  } catch (error) {
+    throw new ConfigError('The broker', [{ path: 'tls', expected: 'files of PEM: a certificate and its key', got: messageOf(error) }])
+  }
 }

@@ -1,14 +1,14 @@
 import type { Server } from 'node:net'
-import { join } from 'node:path'
 import { systemClock } from '../core/clock.ts'
 import { announce, inspectSocketOf, makeSocketPath, removeFormer, withdraw } from './announcement.ts'
-import { Engine, type EngineEvent } from './engine/index.ts'
+import type { EngineEvent } from './engine/index.ts'
 import { StoreFullError } from './engine/store.ts'
-import { isLoopback } from './listener/handshake.ts'
+import { isLoopback, isWelcome } from './listener/handshake.ts'
 import { Listener, type ListenerEvent } from './listener/listener.ts'
 import { keptPassword } from './password.ts'
 import { type BrokerStats, sampler, serveStatistics } from './statistics.ts'
-import { openStore, type SqliteStore } from './store/sqlite-store.ts'
+import { isUser } from './users.ts'
+import { Vhosts } from './vhosts.ts'
 import { alarmAt, defaultMaxMemory, readLevels } from './watermarks.ts'
 
 /** Below this much free space publishes are refused, so that what is settled can still be written. Bytes. */
@@ -31,6 +31,9 @@ export type OwnerEvent =
 export interface OwnerOptions {
   readonly data: string
   readonly listen: { readonly host: string; readonly port: number } | undefined
+  /** Instead of plain TCP. PEM. */
+  readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined
+  readonly vhosts: readonly string[]
   readonly minFreeBytes: number | undefined
   readonly maxStoreBytes: number | undefined
   readonly maxMemoryBytes: number | undefined
@@ -53,32 +56,33 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
   const { data, listen, onEvent, onIdle, maxStoreBytes, minFreeBytes = MIN_FREE, maxMemoryBytes = defaultMaxMemory() } = options
   // The log must fit into the reserve, or it could not be written into the main file when that is what makes room.
   const logPages = Math.min(4000, Math.max(100, Math.floor(minFreeBytes / 4 / 4096)))
-  const store = openStore(join(data, 'broker.db'), { logPages })
   let cramped = false
   let failed = false
   let checkedAt = 0
   let alarm: string | undefined
   const checkLevels = (): void => {
-    checkedAt = store.insertedBytes
-    if (alarm?.startsWith('DISK') || cramped) cramped = !reclaimed(store)
+    checkedAt = vhosts.insertedBytes
+    if (alarm?.startsWith('DISK') || cramped) cramped = !reclaimed(vhosts)
     const limits = { minFreeBytes, maxStoreBytes, maxMemoryBytes }
-    const reason = alarmAt(readLevels(data, maxStoreBytes === undefined ? 0 : store.usedBytes()), limits, alarm)
+    const reason = alarmAt(readLevels(data, maxStoreBytes === undefined ? 0 : vhosts.usedBytes()), limits, alarm)
     const news = (reason === undefined) !== (alarm === undefined)
     alarm = reason
     if (!news) return
-    engine.setAlarm(reason)
+    vhosts.setAlarm(reason)
     listener.setAlarm(reason)
     onEvent(reason === undefined ? { type: 'alarm-over' } : { type: 'alarm', reason })
   }
-  const engine: Engine = new Engine({
+  const vhosts: Vhosts = new Vhosts({
+    data,
+    names: options.vhosts,
+    logPages,
     clock: systemClock,
-    store,
     defer: (callback) =>
       void setImmediate(() => {
         callback()
         listener.flush()
         // The disk may fill faster than the clock ticks.
-        if (store.insertedBytes - checkedAt > minFreeBytes / 16) checkLevels()
+        if (vhosts.insertedBytes - checkedAt > minFreeBytes / 16) checkLevels()
       }),
     onEvent: (event) => {
       if (event.type === 'store-full') cramped = true
@@ -89,8 +93,8 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
   const idle = idleTimer(onIdle)
   const password = listen && !isLoopback(listen.host) && listen.host !== 'localhost' ? keptPassword(data) : undefined
   const listener: Listener = new Listener({
-    engine,
-    password,
+    engineOf: (vhost) => vhosts.engineOf(vhost),
+    admits: ({ user, password: given }, local) => isWelcome({ user, password: given }, local, password) || isUser(data, user, given),
     bodyMax: options.maxBodyBytes,
     onEvent: (event) => {
       idle(listener.clients)
@@ -102,21 +106,21 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
   let listening: string | undefined
   let informer: Server | undefined
   const startedAt = performance.now()
-  const samples = sampler(() => engine.stats())
+  const samples = sampler(() => vhosts.stats())
   const stats = (): BrokerStats => ({
     pid: process.pid,
     uptimeMs: Math.round(performance.now() - startedAt),
     alarm,
     memoryBytes: process.memoryUsage.rss(),
-    messageBytes: engine.budget.bytes,
-    storeBytes: failed ? 0 : store.usedBytes(),
+    messageBytes: vhosts.messageBytes,
+    storeBytes: failed ? 0 : vhosts.usedBytes(),
     clients: listener.clients,
-    queues: engine.stats().map((queue) => ({ ...queue, rates: samples.rates(queue) })),
+    queues: vhosts.stats().map((queue) => ({ ...queue, rates: samples.rates(queue) })),
     connections: listener.stats(),
   })
   try {
     await listener.listen({ path: socket })
-    if (listen) listening = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${await listener.listen(listen)}`
+    if (listen) listening = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${await listener.listen(listen, options.tls)}`
     informer = await serveStatistics(inspectSocketOf(socket), stats)
     announce(data, {
       socket,
@@ -129,7 +133,7 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
     samples.stop()
     await listener.close(320, 'CONNECTION_FORCED - the broker could not start')
     withdraw(data, socket)
-    store.close(false)
+    vhosts.close(false)
     throw error
   }
   checkLevels()
@@ -137,7 +141,7 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
   const tend = (): void => {
     let more = false
     try {
-      more = !failed && store.tend()
+      more = !failed && vhosts.tend()
     } catch (error) {
       // Without room it is tried again; whatever else went wrong leaves no certainty.
       if (!(error instanceof StoreFullError)) {
@@ -160,18 +164,17 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
       samples.stop()
       idle(1)
       withdraw(data, socket)
-      engine.flush()
+      vhosts.flush()
       listener.flush()
       await listener.close(320, 'CONNECTION_FORCED - the broker stops')
-      engine.close()
-      store.close(!failed)
+      vhosts.close(!failed)
     },
   }
 }
 
-function reclaimed(store: SqliteStore): boolean {
+function reclaimed(vhosts: Vhosts): boolean {
   try {
-    store.reclaim()
+    vhosts.reclaim()
     return true
   } catch {
     // As full as before; the next check tries again.

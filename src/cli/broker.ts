@@ -5,6 +5,7 @@ import { ConfigError, messageOf } from '../core/errors.ts'
 import type { BrokerEvent } from '../broker/index.ts'
 import { EXIT } from '../supervisor/exit-codes.ts'
 import type { MasterLog } from '../supervisor/log.ts'
+import { brokerUser } from './broker-user.ts'
 import { byteSize } from './options.ts'
 
 interface Limits {
@@ -19,6 +20,9 @@ interface BrokerCommandOptions extends Limits {
   readonly data: string
   readonly untilIdle?: boolean
   readonly salvage?: boolean
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly vhost: readonly string[]
 }
 
 export function broker(finish: (code: number) => void): Command {
@@ -26,14 +30,18 @@ export function broker(finish: (code: number) => void): Command {
     .description('run the built-in broker alone, until TERM or INT')
     .option('--listen <address>', 'host:port where it also speaks AMQP 0-9-1 over TCP (default: only its unix socket)')
     .option('--data <folder>', 'where it keeps its messages', '.omnibus')
+    .option('--tls-cert <file>', 'certificate in PEM, with --tls-key: the address of --listen speaks TLS only')
+    .option('--tls-key <file>', "the certificate's key in PEM")
+    .option('--vhost <name>', 'a virtual host besides /; may be given more than once', (name: string, all: string[]) => [...all, name], [])
     .option('--until-idle', 'end when the last client has left')
     .option('--min-free <size>', 'free space of its disk below which publishers are blocked (default: 64MiB)', byteSize)
     .option('--max-store <size>', 'size of its store above which publishers are blocked (default: none)', byteSize)
     .option('--max-memory <size>', 'resident memory above which publishers are blocked (default: 60 % of what there is)', byteSize)
     .option('--max-body <size>', 'largest body of a message (default: 16MiB)', byteSize)
     .option('--salvage', 'keep a damaged store aside, bring everything intact over into a fresh one, and end')
-    .action(async ({ listen, data, untilIdle = false, salvage = false, ...limits }: BrokerCommandOptions) =>
-      finish(salvage ? await runSalvage(data) : await runBroker({ listen, data, untilIdle, limits })),
+    .addCommand(brokerUser(finish))
+    .action(async (options: BrokerCommandOptions) =>
+      finish(options.salvage === true ? await runSalvage(options.data) : await runBroker(options)),
     )
 }
 
@@ -49,18 +57,16 @@ async function runSalvage(data: string): Promise<number> {
   return EXIT.stopped
 }
 
-interface BrokerToRun {
-  readonly listen: string | undefined
-  readonly data: string
-  readonly untilIdle: boolean
-  readonly limits: Limits
-}
-
-async function runBroker({ listen, data, untilIdle, limits }: BrokerToRun): Promise<number> {
+async function runBroker({ listen, data, untilIdle = false, tlsCert, tlsKey, vhost, ...limits }: BrokerCommandOptions): Promise<number> {
   const { minFree, maxStore, maxMemory, maxBody } = limits
   const address = listen === undefined ? undefined : normalAddress(listen, process.cwd())
   if (listen !== undefined && (address === undefined || address.startsWith('unix:'))) {
     throw new ConfigError('omnibus broker', [{ path: '--listen', expected: ADDRESS_EXPECTED.replace(' or unix:/path', ''), got: listen }])
+  }
+  if ((tlsCert === undefined) !== (tlsKey === undefined) || (tlsCert !== undefined && listen === undefined)) {
+    throw new ConfigError('omnibus broker', [
+      { path: '--tls-cert', expected: '--tls-key and --listen with it', got: 'one without the others' },
+    ])
   }
   const { startBroker } = await import('../broker/index.ts')
   const { createLog } = await import('../supervisor/log.ts')
@@ -68,6 +74,8 @@ async function runBroker({ listen, data, untilIdle, limits }: BrokerToRun): Prom
   const running = await startBroker({
     data: resolve(data),
     ...(address !== undefined && { listen: address }),
+    ...(tlsCert !== undefined && tlsKey !== undefined && { tls: { cert: tlsCert, key: tlsKey } }),
+    vhosts: vhost,
     untilIdle,
     ...(minFree !== undefined && { minFreeBytes: minFree }),
     ...(maxStore !== undefined && { maxStoreBytes: maxStore }),

@@ -29,6 +29,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .addHelpText('after', EXAMPLES)
     .showHelpAfterError('(omnibus --help shows what there is)')
     .configureHelp({ showGlobalOptions: true })
+    // Options of a command behind the name of one of its own belong to that.
+    .enablePositionalOptions()
     .exitOverride()
   const finish = (result: number): void => void (code = result)
   for (const define of [serve, work, broker, inspect, check]) program.addCommand(define(finish).copyInheritedSettings(program))

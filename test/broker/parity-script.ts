@@ -3,7 +3,7 @@ import type { NetConnectOpts } from 'node:net'
 import type { MethodInput, MethodName } from '../../src/amqp/index.ts'
 import type { MessageProperties } from '../../src/core/message.ts'
 import { waitFor } from '../support/wait.ts'
-import { type LoginOptions, opened, type RawClient } from './raw-client.ts'
+import { logIn, type LoginOptions, opened, rawClient, type RawClient } from './raw-client.ts'
 
 export interface Script {
   /** Sends a method and waits for its answer, or for the close that it brings; goes on with a new channel after one. */
@@ -74,6 +74,22 @@ export async function play(to: NetConnectOpts, script: (script: Script) => Promi
   collect()
   await closeDown(client)
   return { answers, deliveries: deliveries.toSorted() }
+}
+
+/** How a broker refuses a connection: with the close it sends, if any, else by hanging up. */
+export async function refusal(to: NetConnectOpts, login: LoginOptions): Promise<string> {
+  using client = rawClient(to)
+  void logIn(client, login).catch(() => {})
+  let close = ''
+  await waitFor(
+    () => {
+      const found = client.got.find(({ name }) => name === 'connection.close')
+      if (found) close = neutral(found.args)
+      return close !== '' || client.ended
+    },
+    { what: 'a refusal', everyMs: 2 },
+  )
+  return close
 }
 
 async function closeDown(client: RawClient): Promise<void> {

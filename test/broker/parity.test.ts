@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BrokerHandle, startBroker } from '../../src/broker/index.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
-import { play, type Script } from './parity-script.ts'
+import { play, refusal, type Script } from './parity-script.ts'
+import type { LoginOptions } from './raw-client.ts'
 
 const temporary = { autoDelete: true, durable: false } as const
 const exchange = (name: string, type = 'fanout', args = {}) => ({ exchange: name, type, ...temporary, arguments: args })
@@ -161,6 +162,14 @@ describe.runIf(hasRabbit())('the built-in broker and RabbitMQ', () => {
     rabbit = { host: url.hostname, port: Number(url.port) }
   })
   afterAll(() => broker.stop())
+
+  test.each<[string, LoginOptions]>([
+    ['a virtual host that is not there', { vhost: 'elsewhere' }],
+    ['a wrong password', { response: Buffer.from('\0guest\0wrong'), capabilities: { authentication_failure_close: true } }],
+  ])('%s', async (_, login) => {
+    const [ours, theirs] = [await refusal({ path: broker.address!.socket }, login), await refusal(rabbit, login)]
+    expect(ours).toEqual(theirs)
+  })
 
   test.each(Object.entries(scripts))('%s', async (_, script) => {
     const [ours, theirs] = [await play({ path: broker.address!.socket }, script), await play(rabbit, script)]

@@ -42,7 +42,7 @@ describe('the handshake', () => {
   test('a wrong password: 403 for clients that can take it, else the end', async () => {
     using polite = rawClient(at)
     void logIn(polite, { response: Buffer.from('\0guest\0wrong'), capabilities: { authentication_failure_close: true } }).catch(() => {})
-    expect(await polite.next('connection.close')).toMatchObject({ replyCode: 403, classId: 10, methodId: 11 })
+    expect(await polite.next('connection.close')).toMatchObject({ replyCode: 403, classId: 0, methodId: 0 })
     polite.send(0, 'connection.close-ok', {})
     await waitFor(() => polite.ended, { what: 'the end' })
     using plain = rawClient(at)
@@ -53,7 +53,12 @@ describe('the handshake', () => {
   test('an unknown vhost and a frame size that is too small', async () => {
     using vhost = rawClient(at)
     await logIn(vhost, { vhost: 'elsewhere' })
-    expect(await vhost.next('connection.close')).toMatchObject({ replyCode: 530, classId: 10, methodId: 40 })
+    expect(await vhost.next('connection.close')).toMatchObject({
+      replyCode: 530,
+      replyText: 'NOT_ALLOWED - vhost elsewhere not found',
+      classId: 10,
+      methodId: 40,
+    })
     using small = rawClient(at)
     await logIn(small, { frameMax: 100 })
     expect(await small.next('connection.close')).toMatchObject({ replyCode: 530, classId: 10, methodId: 31 })

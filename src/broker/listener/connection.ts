@@ -2,7 +2,6 @@ import type { Socket } from 'node:net'
 import {
   decodeMethod,
   FRAME,
-  FRAME_MIN_SIZE,
   FrameReader,
   FrameWriter,
   type Method,
@@ -15,9 +14,9 @@ import { ProtocolError } from '../../core/errors.ts'
 import type { Headers } from '../../core/message.ts'
 import type { ChannelStats, Engine } from '../engine/index.ts'
 import { Flow } from './flow.ts'
-import { CHANNEL_MAX, FRAME_MAX, HEARTBEAT_SECONDS, isWelcome, readLogin, serverProperties } from './handshake.ts'
+import { CHANNEL_MAX, FRAME_MAX, HEARTBEAT_SECONDS, checkTuning, type Login, readLogin, serverProperties } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { short } from './reply-text.ts'
+import { inVhost, short } from './reply-text.ts'
 import { ServerChannel } from './server-channel.ts'
 
 /** A client must have opened its connection by then, and answer a close by then. Milliseconds. */
@@ -26,12 +25,10 @@ const CLOSE_MS = 3_000
 
 export interface ConnectionOptions {
   readonly socket: Socket
-  readonly engine: Engine
+  readonly engineOf: (vhost: string) => Engine | undefined
   /** Largest body of a message. Bytes. */
   readonly bodyMax: number
-  /** Over the unix socket or from this machine. */
-  readonly local: boolean
-  readonly password: string | undefined
+  readonly admits: (login: Login) => boolean | Promise<boolean>
   /** Something was written that should leave with the end of the engine's turn. */
   readonly onDirty: (connection: Connection) => void
   readonly onOpen: (connection: Connection) => void
@@ -42,17 +39,19 @@ export interface ConnectionStats {
   /** As the client calls itself: its connection's name, else its product's. */
   readonly name: string
   readonly user: string
+  readonly vhost: string
   readonly protocol: string
   /** Told that publishes wait for an alarm to end. */
   readonly blocked: boolean
   readonly channels: readonly ({ readonly id: number } & ChannelStats)[]
 }
 
-type State = 'header' | 'start-ok' | 'tune-ok' | 'open' | 'running' | 'closing' | 'ended'
+type State = 'header' | 'start-ok' | 'login' | 'tune-ok' | 'open' | 'running' | 'closing' | 'ended'
 
 /** One client: the handshake, its channels, heartbeats and the close (AMQP 0-9-1 §2.2.4, §4.9). */
 export class Connection {
-  readonly engine: Engine
+  vhost = ''
+  #engine: Engine | undefined
   readonly writer: FrameWriter
   readonly cache = new StringCache()
   readonly flow: Flow
@@ -72,10 +71,9 @@ export class Connection {
   #reason = 'the client went away'
 
   constructor(options: ConnectionOptions) {
-    const { socket, engine } = options
+    const { socket } = options
     this.#options = options
     this.#socket = socket
-    this.engine = engine
     this.writer = new FrameWriter(socket)
     this.flow = new Flow(socket, this.writer, {
       onFull: () => this.dirty(),
@@ -100,6 +98,12 @@ export class Connection {
     return this.#state === 'running'
   }
 
+  /** Of its virtual host, which is known once it is open. */
+  get engine(): Engine {
+    if (!this.#engine) throw new Error('the connection is not open')
+    return this.#engine
+  }
+
   get bodyMax(): number {
     return this.#options.bodyMax
   }
@@ -109,6 +113,7 @@ export class Connection {
     return {
       name: typeof name === 'string' ? name : '',
       user: this.user,
+      vhost: this.vhost,
       protocol: 'AMQP 0-9-1',
       blocked: this.#blocked,
       channels: [...this.#channels].map(([id, { channel }]) => ({ id, ...channel.stats() })),
@@ -172,7 +177,7 @@ export class Connection {
     this.#hold(false)
     this.#state = 'closing'
     const [classId, methodId] = method ? METHODS[method].id : [0, 0]
-    this.writer.method(0, 'connection.close', { replyCode, replyText: short(replyText), classId, methodId })
+    this.writer.method(0, 'connection.close', { replyCode, replyText: short(inVhost(replyText, this.vhost)), classId, methodId })
     this.writer.flush()
     this.#limit(CLOSE_MS, replyText)
   }
@@ -262,27 +267,36 @@ export class Connection {
   #login(args: { mechanism: string; response: Uint8Array; clientProperties: Headers }): void {
     this.clientProperties = args.clientProperties
     const login = readLogin(args.mechanism, args.response)
-    if (!isWelcome(login, this.#options.local, this.#options.password)) {
-      const refusal = `ACCESS_REFUSED - Login was refused using authentication mechanism ${args.mechanism}.`
-      if (!this.#can('authentication_failure_close')) return this.#end(refusal)
-      throw new ProtocolError(refusal, 403)
-    }
-    this.user = login.user
+    this.#state = 'login'
+    const decide = (admitted: boolean): void =>
+      this.#expect('login', 'connection.start-ok', () => {
+        if (admitted) this.#welcome(login)
+        else this.#refuse(args.mechanism)
+      })
+    const admitted = this.#options.admits(login)
+    if (typeof admitted === 'boolean') return decide(admitted)
+    admitted.then(
+      (is) => {
+        if (this.#state === 'login') decide(is)
+      },
+      (error: unknown) => this.#failed(error),
+    )
+  }
+
+  #welcome({ user }: Login): void {
+    this.user = user
     this.#state = 'tune-ok'
     this.writer.method(0, 'connection.tune', { channelMax: CHANNEL_MAX, frameMax: FRAME_MAX, heartbeat: HEARTBEAT_SECONDS })
   }
 
+  #refuse(mechanism: string): void {
+    const refusal = `ACCESS_REFUSED - Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`
+    if (!this.#can('authentication_failure_close')) return this.#end(refusal)
+    this.close(403, refusal)
+  }
+
   #tune({ channelMax, frameMax, heartbeat }: { channelMax: number; frameMax: number; heartbeat: number }): void {
-    // 0 is no limit of the client's own (AMQP 0-9-1 §1.4.2.6).
-    if (frameMax !== 0 && (frameMax < FRAME_MIN_SIZE || frameMax > FRAME_MAX)) {
-      throw new ProtocolError(`NOT_ALLOWED - negotiated frame_max = ${frameMax} is not from ${FRAME_MIN_SIZE} to ${FRAME_MAX}`, 530)
-    }
-    if (channelMax > CHANNEL_MAX) {
-      throw new ProtocolError(
-        `NOT_ALLOWED - negotiated channel_max = ${channelMax} is higher than the maximum allowed value (${CHANNEL_MAX})`,
-        530,
-      )
-    }
+    checkTuning(channelMax, frameMax)
     this.writer.frameMax = this.#reader.frameMax = frameMax === 0 ? FRAME_MAX : frameMax
     this.#channelMax = channelMax === 0 ? CHANNEL_MAX : channelMax
     this.#heartbeat.start(heartbeat)
@@ -290,7 +304,9 @@ export class Connection {
   }
 
   #open(vhost: string): void {
-    if (vhost !== '/') throw new ProtocolError(`NOT_ALLOWED - vhost ${vhost} not found; this broker has only '/'`, 530)
+    this.#engine = this.#options.engineOf(vhost)
+    if (!this.#engine) throw new ProtocolError(`NOT_ALLOWED - vhost ${vhost} not found`, 530)
+    this.vhost = vhost
     clearTimeout(this.#deadline)
     this.#state = 'running'
     this.writer.method(0, 'connection.open-ok', {})
@@ -299,7 +315,7 @@ export class Connection {
 
   #closedByClient(): void {
     // What came before is committed, and confirmed, before the goodbye.
-    this.engine.flush()
+    this.#engine?.flush()
     for (const channel of this.#channels.values()) channel.confirm()
     this.#giveBack('untouched')
     this.writer.method(0, 'connection.close-ok', {})
@@ -325,7 +341,7 @@ export class Connection {
   #giveBack(how: 'untouched' | 'failed'): void {
     for (const channel of this.#channels.values()) channel.end(how)
     this.#channels.clear()
-    this.engine.disconnected(this)
+    this.#engine?.disconnected(this)
   }
 
   #end(reason: string): void {

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
-import { ByteReader, readTable } from '../../amqp/index.ts'
+import { ByteReader, FRAME_MIN_SIZE, readTable } from '../../amqp/index.ts'
 import { ProtocolError } from '../../core/errors.ts'
 import type { Headers } from '../../core/message.ts'
 
@@ -51,6 +51,20 @@ export function readLogin(mechanism: string, response: Uint8Array): Login {
     return { user: text(table['LOGIN']), password: text(table['PASSWORD']) }
   }
   throw new ProtocolError(`ACCESS_REFUSED - mechanism ${mechanism} is not one of PLAIN AMQPLAIN`, 403)
+}
+
+/** What a client makes of the limits it was offered. Throws `ProtocolError` 530. */
+export function checkTuning(channelMax: number, frameMax: number): void {
+  // 0 is no limit of the client's own (AMQP 0-9-1 §1.4.2.6).
+  if (frameMax !== 0 && (frameMax < FRAME_MIN_SIZE || frameMax > FRAME_MAX)) {
+    throw new ProtocolError(`NOT_ALLOWED - negotiated frame_max = ${frameMax} is not from ${FRAME_MIN_SIZE} to ${FRAME_MAX}`, 530)
+  }
+  if (channelMax > CHANNEL_MAX) {
+    throw new ProtocolError(
+      `NOT_ALLOWED - negotiated channel_max = ${channelMax} is higher than the maximum allowed value (${CHANNEL_MAX})`,
+      530,
+    )
+  }
 }
 
 /** `local`: over the unix socket or from this machine. `password`: the generated one, where there is one. */

@@ -1,12 +1,14 @@
 import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import type { Engine } from '../engine/index.ts'
 import { Connection, type ConnectionStats } from './connection.ts'
-import { isLoopback } from './handshake.ts'
+import { isLoopback, type Login } from './handshake.ts'
 
 export interface ListenerOptions {
-  readonly engine: Engine
-  /** The generated one, for clients from other machines. */
-  readonly password: string | undefined
+  /** Undefined for a virtual host that is not there. */
+  readonly engineOf: (vhost: string) => Engine | undefined
+  /** `local`: over the unix socket or from this machine. */
+  readonly admits: (login: Login, local: boolean) => boolean | Promise<boolean>
   /** Largest body of a message. Bytes. @default 16 MiB, as in RabbitMQ 4 */
   readonly bodyMax?: number | undefined
   readonly onEvent: (event: ListenerEvent) => void
@@ -42,9 +44,10 @@ export class Listener {
     return open.map(([connection, client]) => ({ client, ...connection.stats() }))
   }
 
-  /** Resolves with the port when it accepts. */
-  async listen(at: { path: string } | { host: string; port: number }): Promise<number> {
-    const server = createServer((socket) => this.#accept(socket))
+  /** Resolves with the port when it accepts. With `tls`, of PEM, clients must speak that. Rejects for what is no certificate. */
+  async listen(at: { path: string } | { host: string; port: number }, tls?: { cert: Buffer; key: Buffer }): Promise<number> {
+    const accept = (socket: Socket): void => this.#accept(socket)
+    const server = tls ? createTlsServer({ ...tls, minVersion: 'TLSv1.2' }, accept) : createServer(accept)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen(at, () => {
@@ -86,14 +89,14 @@ export class Listener {
       socket.destroy()
       return
     }
-    const { engine, password, onEvent, bodyMax = BODY_MAX } = this.#options
+    const { engineOf, admits, onEvent, bodyMax = BODY_MAX } = this.#options
     const remote = socket.remoteAddress
+    const local = remote === undefined || isLoopback(remote)
     const connection = new Connection({
       socket,
-      engine,
-      password,
+      engineOf,
       bodyMax,
-      local: remote === undefined || isLoopback(remote),
+      admits: (login) => admits(login, local),
       onDirty: (dirty) => {
         this.#dirty.add(dirty)
         this.#scheduled ??= setImmediate(() => this.flush())

@@ -7,3 +7,7 @@ export function short(text: string): string {
   while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--
   return bytes.toString('utf8', 0, end)
 }
+
+/** An engine knows no virtual hosts, and speaks of the default one. */
+export const inVhost = (text: string, vhost: string): string =>
+  vhost === '/' || vhost === '' ? text : text.replaceAll("in vhost '/'", `in vhost '${vhost}'`)

@@ -14,7 +14,7 @@ import { Confirms } from './confirms.ts'
 import type { Connection } from './connection.ts'
 import { checkProperties, compact } from './content.ts'
 import { handleMethod } from './methods.ts'
-import { short } from './reply-text.ts'
+import { inVhost, short } from './reply-text.ts'
 
 const CONTENT_TOO_LARGE = 311
 
@@ -160,7 +160,12 @@ export class ServerChannel {
     this.confirm()
     this.end('untouched')
     const [classId, methodId] = METHODS[method].id
-    this.connection.writer.method(this.id, 'channel.close', { replyCode, replyText: short(replyText), classId, methodId })
+    this.connection.writer.method(this.id, 'channel.close', {
+      replyCode,
+      replyText: short(inVhost(replyText, this.connection.vhost)),
+      classId,
+      methodId,
+    })
   }
 
   /** Everything that was under way is dropped until the client has seen the close (§1.5.2.5). */
