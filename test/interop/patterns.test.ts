@@ -122,8 +122,8 @@ onEachBroker((world) => {
     ['kombu', {}],
     ['kombu', { compression: 'gzip' }],
     ['pika', { content_type: 'application/json' }],
+    ['pika', { content_type: 'application/json', reply_to: 'amq.rabbitmq.reply-to' }],
   ]
-  if (world.where === 'RabbitMQ') questioners.push(['pika', { content_type: 'application/json', reply_to: 'amq.rabbitmq.reply-to' }])
   test.each(questioners)('%s asks and we answer (%o)', async (library, options) => {
     const questions = queue(unique('questions'), { type: 'classic', expiresMs: 60_000 })
     const consumer = await world.connection.consume(questions, async (delivery) => {

@@ -9,7 +9,6 @@ import { waitFor } from '../support/wait.ts'
 import { startPeers, type PythonPeers } from './python-peers.ts'
 
 export interface World {
-  readonly where: string
   readonly url: string
   readonly connection: Connection
   readonly peers: PythonPeers
@@ -41,7 +40,6 @@ export function onEachBroker(define: (world: World) => void): void {
       })
 
       define({
-        where,
         get url() {
           return url
         },
