@@ -105,7 +105,6 @@ async function startOwn(): Promise<{ url: string; pid: number } & AsyncDisposabl
   await waitFor(() => answersAmqp(port), { what: 'the built-in broker to answer' })
   return {
     url: `amqp://guest:guest@127.0.0.1:${port}`,
-    // It may serve its clients from a process of its own; the one with the most memory is meant.
     pid: child.pid!,
     async [Symbol.asyncDispose]() {
       const ended = once(child, 'exit')
