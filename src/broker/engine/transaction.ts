@@ -23,7 +23,10 @@ export class Transaction {
   }
 
   /** Everything it holds; it holds nothing after. */
-  take(): { publishes: typeof publishes; settled: typeof settled } {
+  take(): {
+    publishes: { readonly message: Message; readonly mandatory: boolean }[]
+    settled: { readonly found: Unsettled; readonly how: Settlement }[]
+  } {
     const [publishes, settled] = [this.#publishes, this.#settled]
     this.#publishes = []
     this.#settled = []
