@@ -30,6 +30,8 @@ export interface LinkOptions {
 
 /** A broker that accepts us but never answers what we declare is as good as gone. Milliseconds. */
 const BRING_UP_MS = 30_000
+/** Longest wait after a session that was up, though only for a moment. Milliseconds. */
+const SOON_MS = 500
 
 interface Waiter {
   readonly resolve: (session: Session) => void
@@ -122,7 +124,9 @@ export class Link {
       this.#lastError = error
       // A session that lived is followed at once; a host that fails again and again is asked less and less often.
       failures = wasUp && clock.monotonic() - openedAt > 1_000 ? 0 : failures + 1
-      const retryInMs = failures === 0 ? jitter(backoff.minMs) : this.#pause(failures, urls.length, error)
+      const pause = failures === 0 ? jitter(backoff.minMs) : this.#pause(failures, urls.length, error)
+      // A host that took us is there: however often the link is cut, it is followed soon.
+      const retryInMs = wasUp && !error.fatal ? Math.min(pause, SOON_MS) : pause
       this.#options.onDown(error, retryInMs)
       if (error.fatal) for (const waiter of this.#waiters) waiter.reject(error)
       await sleep(retryInMs, { clock, signal: this.#closing.signal }).catch(() => undefined)
