@@ -6,8 +6,8 @@ export interface TcpProxy {
   readonly port: number
   /** Connections open at the moment. */
   readonly connections: number
-  /** From now on swallows every byte in both directions and keeps the connections: a peer that went silent. */
-  blackhole(): void
+  /** From now on swallows every byte to the target (`up`), from it (`down`) or both, and keeps the connections: a peer that went silent. */
+  blackhole(direction?: 'up' | 'down' | 'both'): void
   /** Passes bytes on again; those swallowed are lost. */
   restore(): void
   /** Breaks every connection with a reset. */
@@ -17,13 +17,14 @@ export interface TcpProxy {
 
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>()
-  let swallowing = false
+  let swallowing: 'up' | 'down' | 'both' | undefined
   const server = createServer((client) => {
     const target = connect(targetPort, '127.0.0.1')
     const pair = [client, target] as const
     pairs.add(pair)
     for (const [from, to] of [pair, pair.toReversed() as [Socket, Socket]]) {
-      from.on('data', (chunk) => swallowing || to.write(chunk))
+      const direction = from === client ? 'up' : 'down'
+      from.on('data', (chunk) => swallowing === 'both' || swallowing === direction || to.write(chunk))
       from.on('error', () => undefined)
       from.on('close', () => {
         pairs.delete(pair)
@@ -43,15 +44,15 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     get connections() {
       return pairs.size
     },
-    blackhole() {
-      swallowing = true
+    blackhole(direction = 'both') {
+      swallowing = direction
     },
     restore() {
-      swallowing = false
+      swallowing = undefined
     },
     cut,
     async [Symbol.asyncDispose]() {
-      swallowing = false
+      swallowing = undefined
       cut()
       server.close()
       await once(server, 'close')

@@ -1,0 +1,4 @@
+import { faultMatrix } from './matrix.ts'
+import { builtin } from './victim.ts'
+
+faultMatrix(builtin)

@@ -1,0 +1,4 @@
+import { faultMatrix } from './matrix.ts'
+import { rabbit } from './victim.ts'
+
+faultMatrix(rabbit)

@@ -1,0 +1,72 @@
+/** F9 and F10: the broker is killed, or restarted in an orderly way, while messages flow. */
+import { expect } from 'vitest'
+import { waitFor } from '../../support/wait.ts'
+import { faults, noFaults } from '../ledger.ts'
+import { consume, produce } from '../load.ts'
+import { type Row, type Scale, World } from '../world.ts'
+import type { Victim } from '../victim.ts'
+
+const WINDOW = 100
+const PREFETCH = 50
+
+export const brokerKills = (victim: Victim, scale: Scale): Promise<Row> => losses(victim, 'kill', scale === 'long' ? victim.restarts : 1)
+
+export const brokerRestarts = (victim: Victim, scale: Scale): Promise<Row> => losses(victim, 'stop', scale === 'long' ? victim.restarts : 1)
+
+async function losses(victim: Victim, how: 'kill' | 'stop', times: number): Promise<Row> {
+  await using world = new World(victim.url)
+  const ledger = world.ledger('producer')
+  const publisher = world.connect()
+  const consumers = await Promise.all(
+    ['a', 'b'].map(async (name) => {
+      const own = world.ledger(`consumer-${name}`)
+      const connection = world.connect({ onEvent: ({ type }) => void (type === 'up' && own.write('up')) })
+      await consume({ connection, queue: world.queue, ledger: own, prefetch: PREFETCH })
+      return { connection, own }
+    }),
+  )
+  const handled = (): number => consumers.reduce((sum, { own }) => sum + own.count('handled'), 0)
+  let flowing = true
+  const more = async (): Promise<boolean> => {
+    // No more than consumers keep up with: a backlog would only make the broker's restart slower.
+    const keepsUp = (): boolean => ledger.count('confirmed') - handled() < 1_000
+    await waitFor(() => keepsUp() || !flowing, { what: 'consumers to keep up', deadlineMs: 120_000 })
+    return flowing
+  }
+  const producing = produce({ connection: publisher, queue: world.queue, ledger, name: 'p', window: WINDOW, more })
+  const flows = async (what: string): Promise<void> => {
+    const before = { confirmed: ledger.count('confirmed'), handled: handled() }
+    const enough = (): boolean => ledger.count('confirmed') > before.confirmed + 500 && handled() > before.handled + 500
+    await waitFor(enough, { what, deadlineMs: 120_000 })
+  }
+  let slowest = 0
+  await flows('messages to flow')
+  for (let n = 0; n < times; n++) {
+    await victim[how]()
+    await victim.start()
+    const at = performance.now()
+    const before = consumers.map(({ own }) => own.count('handled'))
+    await waitFor(() => consumers.every(({ own }, i) => own.count('handled') > before[i]!), {
+      what: `every consumer to go on after ${how} ${n + 1}`,
+      deadlineMs: 60_000,
+      everyMs: 5,
+    })
+    slowest = Math.max(slowest, performance.now() - at)
+    await flows('messages to flow again')
+  }
+  flowing = false
+  await producing
+  ledger.write('end')
+  const verdict = await world.drained()
+  expect(faults(verdict)).toEqual(noFaults)
+  expect(ledger.count('failed')).toBe(0)
+  // Only what was under way can come twice: unconfirmed and sent again, or handled and not acked.
+  const bound = (WINDOW + consumers.length * PREFETCH) * times
+  expect(verdict.duplicates).toBeLessThanOrEqual(bound)
+  return {
+    fault: how === 'kill' ? 'F9 broker killed' : 'F10 broker restarted',
+    did: `${times} times while ${verdict.confirmed} messages flowed`,
+    verdict,
+    seen: `at most ${bound} may come twice; every consumer went on ${Math.round(slowest)} ms after the port answered, at the slowest`,
+  }
+}

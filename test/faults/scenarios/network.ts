@@ -1,0 +1,132 @@
+/** F12 and F13: connections are cut, and go silent. */
+import { setTimeout as pause } from 'node:timers/promises'
+import { expect } from 'vitest'
+import { queue } from '../../../src/index.ts'
+import { startTcpProxy } from '../../support/tcp-proxy.ts'
+import { waitFor } from '../../support/wait.ts'
+import { faults, noFaults } from '../ledger.ts'
+import { consume, produce } from '../load.ts'
+import { type Row, type Scale, World } from '../world.ts'
+import type { Victim } from '../victim.ts'
+
+const through = (url: string, port: number): string => {
+  const cut = new URL(url)
+  cut.port = `${port}`
+  return cut.href
+}
+
+const PROBE_MS = 2_000
+
+/** Every connection is cut again and again; after the last time each subscription gets a probe, and has two seconds for it. */
+export async function cuts(victim: Victim, scale: Scale): Promise<Row> {
+  const { times, everyMs, subscriptions } = { times: 100, everyMs: scale === 'long' ? 1_000 : 100, subscriptions: 100 }
+  await using world = new World(victim.url)
+  await using proxy = await startTcpProxy(victim.port)
+  const url = through(victim.url, proxy.port)
+  const direct = world.connect()
+  const publisher = world.connect({ url })
+  const ledger = world.ledger('producer')
+  const own = world.ledger('consumer')
+  const flow = world.connect({ url, onEvent: ({ type }) => void (type === 'up' && own.write('up')) })
+  await consume({ connection: flow, queue: world.queue, ledger: own, prefetch: 50 })
+
+  const probed = new Map<number, number>()
+  const queues = Array.from({ length: subscriptions }, (_, n) => queue(`${world.queue.name}.${n}`, { type: 'classic', expiresMs: 600_000 }))
+  // The backoff is the default one: it must not have grown out of reach by then.
+  const connections = Array.from({ length: subscriptions / 5 }, () => world.connect({ url, backoff: { minMs: 100, maxMs: 30_000 } }))
+  await Promise.all(
+    queues.map((target, n) =>
+      connections[n % connections.length]!.consume(target, async (delivery) => {
+        probed.set(n, performance.now())
+        await delivery.ack()
+      }),
+    ),
+  )
+  let flowing = true
+  const more = async (): Promise<boolean> => {
+    await pause(5)
+    return flowing
+  }
+  const producing = produce({ connection: publisher, queue: world.queue, ledger, name: 'p', window: 10, more })
+  for (let n = 0; n < times; n++) {
+    await waitFor(() => proxy.connections > 0, { what: 'a connection to cut' })
+    await pause(everyMs)
+    proxy.cut()
+  }
+  const lastCut = performance.now()
+  await Promise.all(queues.map((target) => direct.publish(target, 'probe')))
+  await waitFor(() => probed.size === subscriptions, { what: 'every probe', deadlineMs: 60_000, everyMs: 5 })
+  const inTime = [...probed.values()].filter((at) => at - lastCut <= PROBE_MS).length
+  const slowest = Math.max(...probed.values()) - lastCut
+  flowing = false
+  await producing
+  ledger.write('end')
+  const verdict = await world.drained()
+  expect(faults(verdict)).toEqual(noFaults)
+  expect(probed.size).toBe(subscriptions)
+  // A count that the long form reaches; in short, on a busy machine, it would be an asserted time.
+  if (scale === 'long') expect(inTime).toBe(subscriptions)
+  for (const target of queues) await direct.delete(target)
+  return {
+    fault: 'F12 connections cut',
+    did: `${times} cuts, one every ${everyMs} ms, while ${verdict.confirmed} messages flowed`,
+    verdict,
+    seen: `${inTime} of ${subscriptions} subscriptions handled a probe within ${PROBE_MS} ms of the last cut, the slowest in ${Math.round(slowest)} ms`,
+  }
+}
+
+/** The network swallows everything, to the broker, from it, or both: no close, no reset, no error. */
+export async function blackHole(victim: Victim, scale: Scale): Promise<Row> {
+  const heartbeatMs = scale === 'long' ? 1_000 : 400
+  await using world = new World(victim.url)
+  let slowest = 0
+  let settledLate = 0
+  const directions = scale === 'long' ? (['both', 'up', 'down'] as const) : (['both'] as const)
+  for (const direction of directions) {
+    await using proxy = await startTcpProxy(victim.port)
+    const url = through(victim.url, proxy.port)
+    const ledger = world.ledger(`producer-${direction}`)
+    const own = world.ledger(`consumer-${direction}`)
+    let downAt: number | undefined
+    const publisher = world.connect({
+      url,
+      heartbeatMs,
+      deadlineMs: 3_000,
+      onEvent: ({ type }) => {
+        if (type === 'down') downAt ??= performance.now()
+      },
+    })
+    const connection = world.connect({ url, heartbeatMs, onEvent: ({ type }) => void (type === 'up' && own.write('up')) })
+    await consume({ connection, queue: world.queue, ledger: own, prefetch: 50 })
+    let flowing = true
+    const more = async (): Promise<boolean> => {
+      await pause(5)
+      return flowing
+    }
+    const producing = produce({ connection: publisher, queue: world.queue, ledger, name: direction, window: 20, more })
+    await waitFor(() => own.count('handled') > 100, { what: 'messages to flow' })
+    proxy.blackhole(direction)
+    const at = performance.now()
+    await waitFor(() => downAt !== undefined, { what: 'the silence to be noticed', deadlineMs: 60_000 })
+    slowest = Math.max(slowest, downAt! - at)
+    proxy.restore()
+    const [confirmed, handled] = [ledger.count('confirmed'), own.count('handled')]
+    await waitFor(() => ledger.count('confirmed') > confirmed + 50 && own.count('handled') > handled + 50, {
+      what: 'messages to flow again',
+      deadlineMs: 60_000,
+    })
+    flowing = false
+    await producing
+    settledLate += ledger.count('failed')
+    ledger.write('end')
+    await Promise.all([publisher.close(), connection.close()])
+  }
+  const verdict = await world.drained()
+  expect(faults(verdict)).toEqual(noFaults)
+  return {
+    fault: 'F13 black hole',
+    did: `${scale === 'long' ? 'to the broker, from it, and both' : 'in both directions'}, with a heartbeat of ${heartbeatMs} ms`,
+    verdict,
+    seen: `noticed in ${Math.round(slowest)} ms at the slowest; ${settledLate} publishes rejected at their deadline, none hung`,
+  }
+}

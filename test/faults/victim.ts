@@ -1,0 +1,117 @@
+/** A broker that may be killed, stopped, cut off and filled. */
+import { connect, queue } from '../../src/index.ts'
+import { startBroker as startHere } from '../../src/broker/index.ts'
+import { startBroker } from '../support/broker.ts'
+import { hasOwnRabbit, startRabbit } from '../support/rabbitmq.ts'
+import { tempDir } from '../support/run-folder.ts'
+import { waitFor } from '../support/wait.ts'
+
+export interface Victim extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
+  /** How often the long form ends it; RabbitMQ takes ten seconds and more to come back. */
+  readonly restarts: number
+  /** SIGKILL. */
+  kill(): Promise<void>
+  /** Ends it in an orderly way. */
+  stop(): Promise<void>
+  start(): Promise<void>
+  /** A broker that can be made to block publishers, itself or another. */
+  alarm(): Promise<Alarm>
+  /** Changes the password of `guest`; absent where that cannot be done while it runs. */
+  changePassword?(password: string): Promise<void>
+}
+
+export interface Alarm extends AsyncDisposable {
+  readonly url: string
+  raise(): Promise<void>
+  clear(): Promise<void>
+}
+
+export interface Kind {
+  readonly name: string
+  readonly available: boolean
+  readonly start: () => Promise<Victim>
+}
+
+export const builtin: Kind = {
+  name: 'the built-in broker',
+  available: true,
+  async start() {
+    const broker = await startBroker()
+    return {
+      url: broker.tcpUrl,
+      port: broker.port,
+      restarts: 10,
+      kill: () => broker.kill(),
+      stop: async () => void (await broker.stop()),
+      start: () => broker.start(),
+      alarm: smallBroker,
+      [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
+    }
+  },
+}
+
+export const rabbit: Kind = {
+  name: 'RabbitMQ',
+  available: hasOwnRabbit(),
+  async start() {
+    const server = await startRabbit()
+    const watermark = async (share: string): Promise<void> => void (await server.ctl('set_vm_memory_high_watermark', share))
+    return {
+      url: server.url,
+      port: server.port,
+      restarts: 3,
+      kill: () => server.kill(),
+      stop: () => server.stop(),
+      start: () => server.start(),
+      alarm: async () => ({
+        url: server.url,
+        raise: () => watermark('0.00001'),
+        clear: () => watermark('0.4'),
+        [Symbol.asyncDispose]: () => watermark('0.4'),
+      }),
+      changePassword: async (password) => void (await server.ctl('change_password', 'guest', password)),
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    }
+  },
+}
+
+/** A built-in broker whose store may hold little, filled to raise the alarm. */
+async function smallBroker(): Promise<Alarm> {
+  let blocked = false
+  const broker = await startHere({
+    data: tempDir('small'),
+    listen: '127.0.0.1:0',
+    maxStoreBytes: 4 * 1024 * 1024,
+  })
+  const url = `amqp://guest:guest@${broker.address?.listen}`
+  const filler = connect(url, {
+    deadlineMs: 1_000,
+    onEvent: ({ type }) => {
+      if (type === 'blocked') blocked = true
+    },
+  })
+  const ballast = queue('ballast')
+  return {
+    url,
+    async raise() {
+      await waitFor(
+        async () => {
+          await filler.publish(ballast, Buffer.alloc(64 * 1024)).catch(() => undefined)
+          return blocked
+        },
+        { what: 'the store to be full', deadlineMs: 60_000, everyMs: 0 },
+      )
+    },
+    async clear() {
+      const other = connect(url)
+      await other.purge(ballast)
+      await other.close()
+    },
+    async [Symbol.asyncDispose]() {
+      await filler.close({ deadlineMs: 100 })
+      await broker.stop()
+    },
+  }
+}

@@ -1,0 +1,96 @@
+/** What a scenario runs in: a queue of its own, a folder of ledgers, connections and processes that end with it. */
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { connect, type Connection, type ConnectionOptions, type Queue, queue } from '../../src/index.ts'
+import { run, type Running } from '../support/process.ts'
+import { tempDir } from '../support/run-folder.ts'
+import { waitFor } from '../support/wait.ts'
+import { check, openLedger, type Verdict, type Writer } from './ledger.ts'
+import { consume } from './load.ts'
+
+/** `short` is in every test run, `long` in `npm run faults`. */
+export type Scale = 'short' | 'long'
+
+/** One line of the table in docs/reliability.md. */
+export interface Row {
+  readonly fault: string
+  /** What was done, with figures. */
+  readonly did: string
+  readonly verdict?: Verdict
+  /** What else was seen. */
+  readonly seen: string
+}
+
+export class World implements AsyncDisposable {
+  readonly url: string
+  readonly folder = tempDir('ledger')
+  /** Classic: RabbitMQ 3.10 itself may leave a quorum queue without a leader after a kill. */
+  readonly queue: Queue = queue(`faults.${randomUUID()}`, { type: 'classic' })
+  readonly #connections: Connection[] = []
+  readonly #running: Running[] = []
+  readonly #ledgers: Writer[] = []
+  #drains = 0
+
+  constructor(url: string) {
+    this.url = url
+  }
+
+  file(name: string): string {
+    return join(this.folder, name)
+  }
+
+  ledger(name: string): Writer {
+    const ledger = openLedger(this.file(name))
+    this.#ledgers.push(ledger)
+    return ledger
+  }
+
+  connect(options: ConnectionOptions & { url?: string } = {}): Connection {
+    const { url = this.url, ...rest } = options
+    const connection = connect(url, { deadlineMs: 120_000, heartbeatMs: 2_000, backoff: { minMs: 50, maxMs: 500 }, ...rest })
+    this.#connections.push(connection)
+    return connection
+  }
+
+  /** A program of `fixtures` on this queue, with a ledger of its name. */
+  spawn(program: 'consumer' | 'producer', name: string, env: Record<string, string> = {}): Running {
+    const file = join(import.meta.dirname, 'fixtures', `${program}.ts`)
+    const running = run(process.execPath, [file], {
+      label: name,
+      env: { URL: this.url, QUEUE: this.queue.name, LEDGER: this.file(name), PRODUCER: name, ...env },
+    })
+    this.#running.push(running)
+    return running
+  }
+
+  /** Lines of a kind in the ledger of another process. */
+  written(name: string, event: string): number {
+    try {
+      return readFileSync(this.file(name), 'utf8').split(`${event} `).length - 1
+    } catch {
+      return 0
+    }
+  }
+
+  /** A consumer in this process that takes what is left, and a verdict once nothing is. */
+  async drained(): Promise<Verdict> {
+    const ledger = this.ledger(`drain-${this.#drains++}`)
+    const connection = this.connect({ onEvent: ({ type }) => void (type === 'up' && ledger.write('up')) })
+    const consumer = await consume({ connection, queue: this.queue, ledger, prefetch: 100 })
+    await waitFor(() => check(this.folder).lost.length === 0, {
+      what: 'every confirmed message to be handled',
+      deadlineMs: 60_000,
+      everyMs: 250,
+    }).catch(() => undefined)
+    // Those nobody confirmed may still lie there; handled too, they must be known.
+    await waitFor(async () => (await connection.inspect(this.queue)).messages === 0 && consumer.inFlight === 0, { what: 'an empty queue' })
+    return check(this.folder)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close({ deadlineMs: 1_000 })))
+    await Promise.all(this.#running.map((running) => running[Symbol.asyncDispose]()))
+    for (const ledger of this.#ledgers) ledger[Symbol.dispose]()
+  }
+}
