@@ -59,7 +59,7 @@ export class Subject {
   }
 
   /** Another session. */
-  async open(signal = new AbortController().signal): Promise<Opened> {
+  async open(signal: AbortSignal = new AbortController().signal): Promise<Opened> {
     const { transport, url } = this.#options
     const deaths: ConnectionError[] = []
     const handlers = { died: (reason: ConnectionError) => void deaths.push(reason), blocked() {}, unblocked() {} }
