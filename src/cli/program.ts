@@ -3,9 +3,11 @@ import { Command, CommanderError } from 'commander'
 import { EXIT } from '../supervisor/exit-codes.ts'
 import { broker } from './broker.ts'
 import { check } from './check.ts'
+import { reload, restart, scale, stop } from './control.ts'
 import { printError } from './errors.ts'
 import { inspect } from './inspect.ts'
 import { serve } from './serve.ts'
+import { status } from './status.ts'
 import { work } from './work.ts'
 
 const EXAMPLES = `
@@ -15,6 +17,9 @@ Examples:
   omnibus work video/omnibus.config.ts            the consumers alone
   omnibus broker --listen 127.0.0.1:5673 --data ./data
   omnibus inspect --data ./data                   shows its queues, connections and consumers
+  omnibus status --watch                          shows what the master of ./omnibus.config.ts runs, every second anew
+  omnibus reload && omnibus scale web=4           exits with 1 where the new code does not start, and all goes on as before
+  omnibus restart video                           replaces its processes one after the other
   omnibus check                                   prints the configuration as it comes out, secrets left out
 
 Signals to the master: TERM stops gracefully, INT and QUIT quickly, HUP reloads, TTIN and TTOU add and take away a web worker.
@@ -33,7 +38,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     .exitOverride()
   const finish = (result: number): void => void (code = result)
-  for (const define of [serve, work, broker, inspect, check]) program.addCommand(define(finish).copyInheritedSettings(program))
+  for (const define of [serve, work, status, reload, restart, scale, stop, broker, inspect, check])
+    program.addCommand(define(finish).copyInheritedSettings(program))
   try {
     await program.parseAsync(args, { from: 'user' })
     return code

@@ -1,5 +1,6 @@
 /** What the state machine is told, and what it asks for. Everything in between is pure: no process, no socket, no timer. */
 import type { ResolvedConfig } from '../config/types.ts'
+import type { ControlReply, ControlRequest } from './control-protocol.ts'
 import type { FromChild, Role, ToChild } from './protocol.ts'
 
 /** Signals the master acts on; their meanings are Gunicorn's. */
@@ -16,6 +17,8 @@ export type Event =
   /** It is gone; `error` where it could not even be started. Follows every `spawn` exactly once. */
   | { readonly type: 'exit'; readonly child: number; readonly code: number | null; readonly signal: string | null; readonly error?: string }
   | { readonly type: 'signal'; readonly signal: MasterSignal }
+  /** Over the control socket; answered by `reply` with the same id exactly once, unless the master ended before. */
+  | { readonly type: 'request'; readonly id: number; readonly request: Exclude<ControlRequest, { verb: 'status' }> }
   /** A deadline may have passed. */
   | { readonly type: 'tick' }
 
@@ -38,5 +41,6 @@ export type Command =
   | { readonly type: 'unlisten' }
   | { readonly type: 'level'; readonly level: LogLevel }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+  | { readonly type: 'reply'; readonly to: number; readonly reply: ControlReply }
   /** Last of all, once: nothing is left running. */
   | { readonly type: 'exit'; readonly code: number }

@@ -8,6 +8,8 @@ import { diagnose } from './diagnose.ts'
 import type { Command, Event } from './events.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Guard, startGuard } from './guard.ts'
+import { type Control, startControl } from './control.ts'
+import type { ControlReply, ControlRequest } from './control-protocol.ts'
 import { type Bound, bindSocket } from './listen.ts'
 import { createLog, type MasterLog } from './log.ts'
 import { type PidFile, writePidFile } from './pid-file.ts'
@@ -49,6 +51,9 @@ class Master {
   #socket: Bound | undefined
   #probes: Probes | undefined
   #pidFile: PidFile | undefined
+  #control: Control | undefined
+  readonly #askers = new Map<number, (reply: ControlReply) => void>()
+  #requests = 0
   #over = false
 
   constructor(options: MasterOptions, done: (code: number) => void) {
@@ -100,6 +105,9 @@ class Master {
         return void this.#kill(command)
       case 'unlisten':
         return this.#socket?.close()
+      case 'reply':
+        this.#askers.get(command.to)?.(command.reply)
+        return void this.#askers.delete(command.to)
       case 'exit':
         return void this.#end(command.code)
     }
@@ -145,9 +153,29 @@ class Master {
     } catch (error) {
       return this.handle({ type: 'unprepared', message: messageOf(error) })
     }
+    this.#control = await this.#openControl(config)
     // A stop may have overtaken it.
     if (this.#over) return this.#release()
     this.handle({ type: 'prepared', ...(this.#socket && { url: this.#socket.url }) })
+  }
+
+  /** Signals work without it, so a folder that cannot be written is no reason not to serve. */
+  async #openControl({ root, file }: ResolvedConfig): Promise<Control | undefined> {
+    try {
+      return await startControl({ root, file, onRequest: (request, reply) => this.#answer(request, reply) })
+    } catch (error) {
+      this.#log.write('warn', `There is no control socket, so that only signals reach this master: ${messageOf(error)}`)
+      return undefined
+    }
+  }
+
+  #answer(request: ControlRequest, reply: (reply: ControlReply) => void): void {
+    if (request.verb === 'status') {
+      return reply({ ok: true, message: 'Running', status: { pid: process.pid, ...this.#mind.status() } })
+    }
+    const id = ++this.#requests
+    this.#askers.set(id, reply)
+    this.handle({ type: 'request', id, request })
   }
 
   #schedule(): void {
@@ -162,6 +190,7 @@ class Master {
     this.#timer?.cancel()
     this.#release()
     await this.#guard.close()
+    this.#control?.close()
     this.#done(code)
   }
 
@@ -169,6 +198,7 @@ class Master {
     this.#socket?.close()
     this.#probes?.close()
     this.#pidFile?.remove()
+    this.#control?.withdraw()
   }
 
   /** A fault of the master's own: nothing it believes can be trusted any more, so all ends at once. */

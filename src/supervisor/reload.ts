@@ -4,9 +4,10 @@
  */
 import type { ResolvedConfig } from '../config/types.ts'
 import { becomeHost, headOf, killChild, LOADER_STOP_MS, retire, spawnChild, spawnLoader, stopChild } from './children.ts'
+import { pauseRenewals } from './renewal.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
-import { addSlots, labelsOf, promote } from './slots.ts'
-import { type Child, log, now, type Reload, type State } from './state.ts'
+import { addSlots, labelsOf, promote, removeSlot } from './slots.ts'
+import { type Child, log, now, type Reload, reply, type State } from './state.ts'
 import { keepUnchangeable, labelOf, needsRestart, unitsOf } from './units.ts'
 
 /** HUP. One that comes while the start or another reload is under way counts afterwards. */
@@ -18,8 +19,17 @@ export function wantReload(state: State): void {
     return
   }
   log(state, 'info', 'Reloading')
-  const loader = spawnLoader(state, state.generation + 1)
-  state.reload = { step: 'loading', loader, config: undefined, canaries: new Map(), queue: [], crashes: NO_CRASHES, retryAt: undefined }
+  pauseRenewals(state)
+  state.reload = {
+    step: 'loading',
+    loader: spawnLoader(state, state.generation + 1),
+    config: undefined,
+    canaries: new Map(),
+    queue: [],
+    crashes: NO_CRASHES,
+    retryAt: undefined,
+    askers: state.reloadAskers.splice(0),
+  }
 }
 
 /** The new config has been read. */
@@ -70,7 +80,7 @@ export function successorLost(state: State, reload: Reload, child: Child, how: s
     return
   }
   const reason = `${child.label} (new) ${how}`
-  end(state, reason, `Reload stopped half way, ${reload.queue.join(', ')} not replaced: ${reason}`)
+  end(state, reload, reason, `Reload stopped half way, ${reload.queue.join(', ')} not replaced: ${reason}`)
 }
 
 function allReady({ canaries }: Reload): boolean {
@@ -84,13 +94,14 @@ function refuse(state: State, reload: Reload, reason: string): void {
     if (living.phase === 'loading') killChild(state, living)
     else retire(state, living)
   }
-  end(state, reason, `Reload refused, everything goes on as before: ${reason}`)
+  end(state, reload, reason, `Reload refused, everything goes on as before: ${reason}`)
 }
 
-function end(state: State, reason: string, message: string): void {
+function end(state: State, reload: Reload, reason: string, message: string): void {
   state.reload = undefined
   state.refusal = { at: state.options.clock.wall(), reason }
   log(state, 'error', message, { reason })
+  for (const asker of reload.askers) reply(state, asker, { ok: false, error: message })
 }
 
 /** Everything new has proved itself: from here on the new config is the one in force. */
@@ -101,11 +112,7 @@ function commit(state: State, reload: Reload, config: ResolvedConfig): void {
   state.units = [...broker, ...unitsOf(config).filter(({ stage }) => stage !== 'broker')]
   state.commands.push({ type: 'level', level: config.logLevel })
   const wanted = new Set(state.units.flatMap(labelsOf))
-  for (const [label, slot] of state.slots) {
-    if (wanted.has(label)) continue
-    retire(state, slot.current)
-    state.slots.delete(label)
-  }
+  for (const label of state.slots.keys()) if (!wanted.has(label)) removeSlot(state, label)
   for (const unit of state.units) addSlots(state, unit)
   for (const slot of state.slots.values()) {
     if (slot.unit.stage === 'broker') continue
@@ -126,11 +133,11 @@ function roll(state: State, reload: Reload): void {
   for (;;) {
     const slot = state.slots.get(reload.queue[0] ?? '')
     if (!slot && reload.queue.length === 0) break
+    if (slot?.next) return
     if (slot?.current && slot.current.generation !== state.generation) {
-      if (!slot.next && reload.retryAt !== undefined) return
-      slot.next ??= spawnChild(state, slot.unit, slot.label, { config: state.config, generation: state.generation, canary: true })
-      if (slot.next.phase !== 'ready') return
-      retire(state, promote(state, slot, slot.next))
+      if (reload.retryAt !== undefined) return
+      slot.next = spawnChild(state, slot.unit, slot.label, { config: state.config, generation: state.generation, canary: true })
+      return
     }
     reload.queue.shift()
   }
@@ -138,6 +145,7 @@ function roll(state: State, reload: Reload): void {
   state.reload = undefined
   state.refusal = undefined
   log(state, 'info', 'Reloaded', { generation: state.generation })
+  for (const asker of reload.askers) reply(state, asker, { ok: true, message: 'Reloaded' })
 }
 
 /** Something of an earlier generation is still finishing its work; the broker never changes hands. */

@@ -1,10 +1,13 @@
 /** The places of the process tree: filling them, and what a crash does to them. */
 import { EXIT } from './exit-codes.ts'
-import { activate, headOf, isUp, spawnChild } from './children.ts'
+import { activate, headOf, isUp, retire, spawnChild } from './children.ts'
 import { afterCrash } from './restart-policy.ts'
 import { type Child, createSlot, log, now, type Slot, type State } from './state.ts'
 import { beginStop } from './stop.ts'
 import { labelOf, type Stage, type Unit } from './units.ts'
+
+/** As in the config. */
+const MOST = 1024
 
 export function slotsOf(state: State, stage: Stage): Slot[] {
   return [...state.slots.values()].filter((slot) => slot.unit.stage === stage)
@@ -72,24 +75,41 @@ export function promote(state: State, slot: Slot, next: Child): Child | undefine
   return old
 }
 
-/** TTIN and TTOU. */
-export function scaleWeb(state: State, by: 1 | -1): Child | undefined {
-  const unit = state.units.find(({ stage }) => stage === 'web')
-  const refuse = (why: string): undefined => {
-    log(state, 'warn', `The number of web workers stays as it is: ${why}`)
-    return undefined
-  }
-  if (!unit) return refuse('there is no web part')
-  if (state.phase !== 'running' || state.reload) return refuse('a start, reload or stop is under way')
-  if (state.refusal) return refuse(`the last reload was refused, so a new worker would not start (${state.refusal.reason})`)
-  if (unit.size + by < 1) return refuse('one is the least')
-  const scaled = { ...unit, size: unit.size + by }
-  state.units = state.units.map((other) => (other === unit ? scaled : other))
-  log(state, 'info', `${scaled.size} web workers wanted`, { workers: scaled.size })
-  addSlots(state, scaled)
-  if (by > 0) return undefined
-  const label = labelOf(unit, unit.size)
+/** A successor that is ready takes its place, also where its predecessor has crashed meanwhile. */
+export function promoteReady(state: State): void {
+  for (const slot of state.slots.values()) if (slot.next?.phase === 'ready') retire(state, promote(state, slot, slot.next))
+}
+
+/** Nothing is wanted there any more. */
+export function removeSlot(state: State, label: string): void {
   const slot = state.slots.get(label)
   state.slots.delete(label)
-  return slot?.current
+  retire(state, slot?.current)
+  retire(state, slot?.next)
+}
+
+/** TTIN and TTOU. */
+export function scaleWeb(state: State, by: 1 | -1): void {
+  const unit = state.units.find(({ stage }) => stage === 'web')
+  const refusal = unit ? scale(state, unit, unit.size + by) : 'there is no web part'
+  if (refusal !== undefined) log(state, 'warn', `The number of web workers stays as it is: ${refusal}`)
+}
+
+/** Until a reload, which goes by the config again. Returns why not, if so. */
+export function scale(state: State, unit: Unit, size: number): string | undefined {
+  const { name, stage } = unit
+  if (stage !== 'web' && stage !== 'consumers') return `${name} is always one`
+  if (unit.consumer !== undefined && state.config?.consumers[unit.consumer]?.kind === 'thread') {
+    return `${name} is one process with threads: change its \`instances\` and reload`
+  }
+  if (state.phase !== 'running' || state.reload) return 'a start, reload or stop is under way'
+  if (state.refusal) return `the last reload was refused, so a new process would not start (${state.refusal.reason})`
+  if (size < 1) return 'one is the least'
+  if (size > MOST) return `${MOST} is the most`
+  const scaled = { ...unit, size }
+  state.units = state.units.map((other) => (other === unit ? scaled : other))
+  log(state, 'info', `${size} ${stage === 'web' ? 'web workers' : `processes of ${name}`} wanted`, { unit: name, size })
+  addSlots(state, scaled)
+  for (let index = size + 1; index <= unit.size; index++) removeSlot(state, labelOf(unit, index))
+  return undefined
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
+import type { ControlReply } from './control-protocol.ts'
 import type { Command, LogLevel } from './events.ts'
 import type { UnitStatus } from './protocol.ts'
 import { type Crashes, NO_CRASHES } from './restart-policy.ts'
@@ -47,13 +48,22 @@ export interface Slot {
   unit: Unit
   readonly label: string
   current: Child | undefined
-  /** Its successor in a reload, until it is ready. */
+  /** Its successor in a reload or a renewal, until it is ready. */
   next: Child | undefined
   crashes: Crashes
   restarts: number
   retryAt: number | undefined
   /** Dead for good, and why. */
   failed: string | undefined
+}
+
+/** Processes to be replaced, one after the other. */
+export interface Renewal {
+  readonly labels: readonly string[]
+  /** By label: the process that is to go. */
+  readonly targets: ReadonlyMap<string, number>
+  /** The request that waits for it. */
+  readonly asker: number | undefined
 }
 
 export interface Reload {
@@ -67,6 +77,8 @@ export interface Reload {
   /** Of successors, once the first of each unit is in place. */
   crashes: Crashes
   retryAt: number | undefined
+  /** Requests that wait for its end. */
+  readonly askers: readonly number[]
 }
 
 export interface Stop {
@@ -98,6 +110,11 @@ export interface State {
   reload: Reload | undefined
   /** HUP came while a reload or the start was under way. */
   reloadWanted: boolean
+  /** Requests that wait for the end of the next reload. */
+  reloadAskers: number[]
+  stopAskers: number[]
+  /** The first one is under way, unless a reload is. */
+  readonly renewals: Renewal[]
   /** Set while the code on disk is known not to work: why the last reload was refused. */
   refusal: { readonly at: number; readonly reason: string } | undefined
   stop: Stop | undefined
@@ -118,6 +135,9 @@ export function createState(options: SupervisionOptions): State {
     loader: undefined,
     reload: undefined,
     reloadWanted: false,
+    reloadAskers: [],
+    stopAskers: [],
+    renewals: [],
     refusal: undefined,
     stop: undefined,
   }
@@ -131,4 +151,9 @@ export const now = (state: State): number => state.options.clock.monotonic()
 
 export function log(state: State, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> = {}): void {
   state.commands.push({ type: 'log', level, message, fields })
+}
+
+/** Answers a request, where it was one. */
+export function reply(state: State, asker: number | undefined, answer: ControlReply): void {
+  if (asker !== undefined) state.commands.push({ type: 'reply', to: asker, reply: answer })
 }

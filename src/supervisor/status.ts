@@ -1,7 +1,7 @@
 /** What the probes show, from the master's own state. */
 import { isConnecting } from './children.ts'
 import type { UnitStatus } from './protocol.ts'
-import type { Slot, State } from './state.ts'
+import { now, type Slot, type State } from './state.ts'
 
 export type UnitState = 'waiting' | 'starting' | 'connecting' | 'ready' | 'stopping' | 'restarting' | 'failed'
 
@@ -25,6 +25,9 @@ export interface UnitReport extends UnitStatus {
   readonly unit: string
   readonly state: UnitState
   readonly pid?: number
+  readonly uptimeMs?: number
+  /** Its successor is on the way. */
+  readonly replacing?: boolean
   readonly restarts: number
   readonly failure?: string
 }
@@ -40,17 +43,19 @@ export function statusOf(state: State): Status {
     generation: state.generation,
     reloading: state.reload !== undefined,
     ...(state.refusal && { lastReloadRefusal: { at: new Date(state.refusal.at).toISOString(), reason: state.refusal.reason } }),
-    units: slots.map(report),
+    units: slots.map((slot) => report(state, slot)),
   }
 }
 
-function report(slot: Slot): UnitReport {
-  const { current } = slot
+function report(state: State, slot: Slot): UnitReport {
+  const { current, next } = slot
   return {
     label: slot.label,
     unit: slot.unit.name,
     state: stateOf(slot),
     ...(current?.pid !== undefined && { pid: current.pid }),
+    ...(current && { uptimeMs: Math.round(now(state) - current.startedAt) }),
+    ...(next && { replacing: true }),
     restarts: slot.restarts,
     ...(slot.failed !== undefined && { failure: slot.failed }),
     ...current?.status,

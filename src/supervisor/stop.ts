@@ -1,7 +1,8 @@
 /** The ordered stop, under one budget. */
 import { killChild, stopChild } from './children.ts'
 import { EXIT } from './exit-codes.ts'
-import { type Child, log, now, type State, type Stop } from './state.ts'
+import { cancelRenewals } from './renewal.ts'
+import { type Child, log, now, reply, type State, type Stop } from './state.ts'
 import { STAGES, type Stage } from './units.ts'
 
 /** How the budget is shared among the stages still to stop; what one does not use goes to those after it. */
@@ -10,6 +11,7 @@ const ORDER = STAGES.toReversed()
 /** Ctrl-C: enough to settle and say goodbye, not to finish long work. */
 const QUICK_MS = 3_000
 const SAME_SIGNAL_MS = 250
+const STOPS = 'the master stops'
 
 /** Starts stopping; asked again, it kills what is left. */
 export function beginStop(state: State, mode: Stop['mode'], exitCode: number): void {
@@ -20,6 +22,8 @@ export function beginStop(state: State, mode: Stop['mode'], exitCode: number): v
   log(state, 'info', `Stopping, within ${budgetMs / 1000} s`, { mode, exitCode })
   state.phase = 'stopping'
   state.stop = { mode, exitCode, begunAt: now(state), deadlineAt: now(state) + budgetMs, stage: 0, stageBegun: false, cut: [] }
+  for (const asker of [...(state.reload?.askers ?? []), ...state.reloadAskers.splice(0)]) reply(state, asker, { ok: false, error: STOPS })
+  cancelRenewals(state, STOPS)
   state.reload = undefined
   state.reloadWanted = false
   state.commands.push({ type: 'unlisten' })
@@ -71,8 +75,11 @@ function membersOf(state: State, stage: Stage): Child[] {
 
 function finish(state: State, stop: Stop): void {
   state.phase = 'ended'
-  const overrun = stop.mode === 'graceful' && stop.cut.length > 0
-  if (stop.cut.length > 0) log(state, overrun ? 'error' : 'warn', `Stopped, but cut off: ${stop.cut.join(', ')}`, { cut: stop.cut })
-  else log(state, 'info', 'Stopped')
-  state.commands.push({ type: 'exit', code: stop.exitCode === EXIT.stopped && overrun ? EXIT.stopBudget : stop.exitCode })
+  const isCut = stop.cut.length > 0
+  const overrun = stop.mode === 'graceful' && isCut
+  const code = stop.exitCode === EXIT.stopped && overrun ? EXIT.stopBudget : stop.exitCode
+  const message = isCut ? `Stopped, but cut off: ${stop.cut.join(', ')}` : 'Stopped'
+  log(state, overrun ? 'error' : isCut ? 'warn' : 'info', message, isCut ? { cut: stop.cut } : {})
+  for (const asker of state.stopAskers.splice(0)) reply(state, asker, { ok: true, message, code })
+  state.commands.push({ type: 'exit', code })
 }

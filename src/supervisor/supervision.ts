@@ -3,24 +3,15 @@
  * driven by the state it sees rather than by the order of events, so that any interleaving ends in the same place.
  */
 import type { ResolvedConfig } from '../config/types.ts'
-import {
-  activate,
-  becomeHost,
-  endOf,
-  headOf,
-  isConnecting,
-  LOADER_STOP_MS,
-  retire,
-  spawnLoader,
-  startChild,
-  stopChild,
-} from './children.ts'
+import { activate, becomeHost, endOf, headOf, isConnecting, LOADER_STOP_MS, spawnLoader, startChild, stopChild } from './children.ts'
 import { nextDeadline, passDeadlines } from './deadlines.ts'
 import type { Command, Event, MasterSignal } from './events.ts'
 import { EXIT } from './exit-codes.ts'
 import type { FromChild } from './protocol.ts'
+import { advanceRenewals, renewalLost } from './renewal.ts'
+import { onRequest } from './requests.ts'
 import { advanceReload, reloadLoaded, reloadLost, successorLost, wantReload } from './reload.ts'
-import { addSlots, crashed, fill, isSettled, scaleWeb, slotsOf } from './slots.ts'
+import { addSlots, crashed, fill, isSettled, promoteReady, scaleWeb, slotsOf } from './slots.ts'
 import { type Child, createState, log, now, type State, type SupervisionOptions } from './state.ts'
 import { type Status, statusOf } from './status.ts'
 import { advanceStop, beginStop, noteCut } from './stop.ts'
@@ -67,6 +58,8 @@ function apply(state: State, event: Event): void {
       return beginStop(state, 'quick', EXIT.config)
     case 'signal':
       return onSignal(state, event.signal)
+    case 'request':
+      return onRequest(state, event.id, event.request)
     case 'tick':
       return
   }
@@ -81,7 +74,9 @@ function apply(state: State, event: Event): void {
 function advance(state: State): void {
   if (state.phase === 'starting') advanceStart(state)
   if (state.phase === 'running') {
+    promoteReady(state)
     if (state.reload) advanceReload(state, state.reload)
+    if (!state.reload) advanceRenewals(state)
     fill(state, state.slots.values())
     if (state.reloadWanted && !state.reload) {
       state.reloadWanted = false
@@ -114,9 +109,9 @@ function onSignal(state: State, signal: MasterSignal): void {
     case 'SIGHUP':
       return wantReload(state)
     case 'SIGTTIN':
-      return void scaleWeb(state, 1)
+      return scaleWeb(state, 1)
     case 'SIGTTOU':
-      return retire(state, scaleWeb(state, -1))
+      return scaleWeb(state, -1)
     case 'SIGUSR1':
     case 'SIGUSR2':
       return log(state, 'info', `${signal} means nothing here: logs go to stdout, and a new version is started by a reload or a restart`)
@@ -202,6 +197,7 @@ function onExit(state: State, child: Child, exit: Exit): void {
   if (slot?.next === child) {
     slot.next = undefined
     if (state.reload) successorLost(state, state.reload, child, how)
+    else renewalLost(state, slot, child, how)
   } else if (slot && child.phase !== 'stopping') {
     crashed(state, slot, child, how)
   } else if (slot) {

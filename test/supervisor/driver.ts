@@ -1,6 +1,7 @@
 /** The state machine without any process: a clock and children that a test moves by hand. */
 import type { Clock } from '../../src/core/clock.ts'
 import type { ResolvedConfig } from '../../src/config/types.ts'
+import type { ControlReply } from '../../src/supervisor/control-protocol.ts'
 import type { Command, Event, MasterSignal } from '../../src/supervisor/events.ts'
 import type { ToChild } from '../../src/supervisor/protocol.ts'
 import { createSupervision, type Supervision } from '../../src/supervisor/supervision.ts'
@@ -39,6 +40,9 @@ export class Driver {
   readonly children = new Map<number, FakeChild>()
   readonly logs: string[] = []
   readonly commands: Command[] = []
+  /** By request. */
+  readonly replies = new Map<number, ControlReply>()
+  #requests = 0
   exitCode: number | undefined
   /** What the config file says when it is read next; undefined: it is broken. */
   file: ResolvedConfig | undefined
@@ -68,6 +72,13 @@ export class Driver {
 
   signal(signal: MasterSignal): void {
     this.tell({ type: 'signal', signal })
+  }
+
+  /** Returns its id in `replies`. */
+  request(request: Extract<Event, { type: 'request' }>['request']): number {
+    const id = ++this.#requests
+    this.tell({ type: 'request', id, request })
+    return id
   }
 
   /** Lets time pass, with a tick at each deadline on the way. */
@@ -173,6 +184,9 @@ export class Driver {
       }
       case 'prepare':
         return void this.#prepared.push(command)
+      case 'reply':
+        if (this.replies.has(command.to)) throw new Error(`a second reply to request ${command.to}`)
+        return void this.replies.set(command.to, command.reply)
       case 'log':
         return void this.logs.push(command.message)
       case 'exit':

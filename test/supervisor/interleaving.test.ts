@@ -1,7 +1,7 @@
 /** Whatever happens in whatever order: what must always hold. */
 import * as fc from 'fast-check'
 import { test } from 'vitest'
-import type { MasterSignal } from '../../src/supervisor/events.ts'
+import type { Event, MasterSignal } from '../../src/supervisor/events.ts'
 import { config, Driver, type FakeChild, running } from './driver.ts'
 
 type Step =
@@ -13,6 +13,7 @@ type Step =
   | { readonly type: 'pass'; readonly ms: number }
   | { readonly type: 'sleep'; readonly ms: number }
   | { readonly type: 'signal'; readonly signal: MasterSignal }
+  | { readonly type: 'request'; readonly request: Extract<Event, { type: 'request' }>['request'] }
   /** What the config file says from now on. */
   | { readonly type: 'edit'; readonly workers: number; readonly instances: number; readonly hooks: boolean; readonly broken: boolean }
 
@@ -29,6 +30,17 @@ const disturbing = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('signal' as const),
       signal: fc.constantFrom<MasterSignal>('SIGHUP', 'SIGTTIN', 'SIGTTOU', 'SIGUSR1'),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant('request' as const),
+      request: fc.oneof(
+        fc.constant({ verb: 'reload' as const }),
+        fc.record({ verb: fc.constant('restart' as const), unit: fc.constantFrom('web', 'web.2', 'video', 'hooks', 'broker', 'gone') }),
+        fc.record({ verb: fc.constant('scale' as const), unit: fc.constantFrom('web', 'video', 'hooks'), size: fc.nat(3) }),
+      ),
     }),
   },
   {
@@ -64,6 +76,8 @@ function step(driver: Driver, action: Step): void {
       return driver.sleep(action.ms)
     case 'signal':
       return driver.signal(action.signal)
+    case 'request':
+      return void driver.request(action.request)
     case 'edit':
       driver.file = action.broken ? undefined : edited(action)
   }
@@ -86,12 +100,19 @@ function serving(driver: Driver): number {
   return [...driver.children.values()].filter((child) => child.role === 'web' && child.isReady && !child.killed && !isAsked(child)).length
 }
 
+/** Labels with two processes, neither of which was asked to go. */
+function twinsOf(driver: Driver): string[] {
+  const labels = [...driver.children.values()].filter((child) => !child.killed && !isAsked(child)).map(({ label }) => label)
+  return labels.filter((label, index) => labels.indexOf(label) !== index)
+}
+
 const isAsked = (child: FakeChild): boolean => child.heard.some(({ type }) => type === 'stop')
 
 /** Steps in which somebody dies, or is killed for its silence, or an operator asks for fewer: only then may the last web worker go. */
 function mayLoseWorkers(driver: Driver, action: Step): boolean {
   if (action.type === 'crash' || action.type === 'pass' || driver.isOverdue) return true
   if (action.type === 'signal') return action.signal === 'SIGTTOU'
+  if (action.type === 'request') return action.request.verb === 'scale'
   return action.type === 'behave' && [...driver.children.values()].some(({ killed }) => killed)
 }
 
@@ -109,23 +130,29 @@ test('every place is kept, no two reloads run at once, and a stop always ends', 
           step(driver, action)
           if (before > 0 && serving(driver) === 0 && driver.mind.status().phase === 'running')
             throw new Error('the last web worker was stopped')
-          const labels = driver.mind.status().units.map(({ label }) => label)
+          const { units, reloading } = driver.mind.status()
+          const labels = units.map(({ label }) => label)
           if (new Set(labels).size !== labels.length) throw new Error(`twice: ${labels.join(', ')}`)
           // One process is being read from at a time, so there is one reload at most.
           const loading = [...driver.children.values()].filter(
             ({ role, heard, killed }) => role === 'config' && heard.length === 1 && !killed,
           )
           if (loading.length > 2) throw new Error(`${loading.length} config children at once`)
+          const twins = twinsOf(driver)
+          if (!reloading && twins.length > 1) throw new Error(`replaced at once: ${twins.join(', ')}`)
           const due = driver.mind.nextDeadline()
           if (due !== undefined && Number.isNaN(due)) throw new Error('no time for the next tick')
           if (driver.exitCode !== undefined) return
         }
         driver.signal(ending)
+        // Nobody is left to answer where it has ended at once.
+        const asked = driver.exitCode === undefined ? driver.request({ verb: 'stop' }) : 0
         if (behaved) driver.settle()
         // Far beyond the budget and the wait for what SIGKILL does not end.
         driver.pass(120_000)
         if (driver.exitCode === undefined)
           throw new Error(`still ${driver.mind.status().phase}: ${[...driver.children.values()].map(({ label }) => label).join(', ')}`)
+        for (let id = 1; id <= asked; id++) if (!driver.replies.has(id)) throw new Error(`no reply to request ${id} of ${asked}`)
         if (behaved && [...driver.children.values()].some(({ killed }) => !killed)) throw new Error('it left processes behind')
       },
     ),
