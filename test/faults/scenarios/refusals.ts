@@ -152,7 +152,7 @@ export async function otherArguments(victim: Victim): Promise<Row> {
   await waitFor(() => handled.includes('still'), { what: 'the other channels to go on' })
   expect(events.filter(({ type }) => type !== 'up')).toEqual([])
 
-  // The same while a consumer is at work: it is told, and tries ever less often.
+  // The same while a consumer is at work: it is told at each attempt.
   const admin = world.connect()
   await admin.delete(world.queue)
   await admin.declare(other)
@@ -169,7 +169,7 @@ export async function otherArguments(victim: Victim): Promise<Row> {
   return {
     fault: 'F17 other arguments',
     did: 'declare, consume and publish; and behind the back of a consumer',
-    seen: 'each rejects with 406 and the argument; other channels live; the consumer tried at growing intervals, and came back once it could',
+    seen: 'each rejects with 406 and the argument; other channels live; the consumer kept trying, and came back once it could',
   }
 }
 
