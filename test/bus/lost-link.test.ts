@@ -32,7 +32,7 @@ async function setUp(handle: (message: Message<{ n: number }>, context: HandlerC
       await waitFor(() => session() !== lost && session().subscriptions.length > 0, { what: 'the next subscription' })
     },
     published: () => transport.of('publish')!.sent.map(({ message }) => message.routingKey),
-    confirm: () => transport.of('publish')!.sent.forEach(({ answer }) => answer({ status: 'confirmed', routed: true })),
+    confirm: () => transport.of('publish')!.sent.forEach((sent) => sent.answer({ status: 'confirmed', routed: true })),
   }
 }
 
