@@ -51,13 +51,25 @@ function describe(now: Status & { readonly pid: number }): string {
       : [
           `The last reload was refused at ${lastReloadRefusal.at}, so nothing is scaled or replaced: ${printable(lastReloadRefusal.reason)}`,
         ]),
-    table('Processes', ['label', 'state', 'pid', 'up', 'restarts', 'in flight', 'bus', 'note'], units.map(row)),
+    table('Processes', ['label', 'state', 'pid', 'up', 'restarts', 'requests', 'in flight', 'memory', 'bus', 'note'], units.map(row)),
     '',
   ].join('\n')
 }
 
-function row({ label, state, pid, uptimeMs, restarts, inFlight, connected, subscribed, failure, replacing }: UnitReport): Cell[] {
+function row(report: UnitReport): Cell[] {
+  const { label, state, pid, uptimeMs, restarts, requests, inFlight, memoryMb, connected, subscribed, failure, replacing, spent } = report
   const bus = connected === undefined ? '' : connected ? (subscribed === false ? 'not subscribed' : 'connected') : 'away'
-  const note = failure ?? (replacing ? 'being replaced' : '')
-  return [label, state, String(pid ?? ''), uptimeMs === undefined ? '' : duration(uptimeMs), restarts, inFlight ?? 0, bus, note]
+  const note = failure ?? [replacing ? 'being replaced' : '', spent ?? ''].filter(Boolean).join(': ')
+  return [
+    label,
+    state,
+    String(pid ?? ''),
+    uptimeMs === undefined ? '' : duration(uptimeMs),
+    restarts,
+    requests ?? 0,
+    inFlight ?? 0,
+    memoryMb === undefined ? '' : `${memoryMb} MiB`,
+    bus,
+    note,
+  ]
 }

@@ -40,7 +40,8 @@ const restart = object<RestartConfig>({
   maxCrashes: whole({ min: 1 }),
   windowMs: whole({ min: 1 }),
 })
-const unit = { entry: path, heartbeatTimeoutMs: whole(), startTimeoutMs: whole({ min: 1 }), restart }
+const limits = { maxLifetimeMs: whole(), maxLifetimeJitterMs: whole(), maxMemoryMb: whole() }
+const unit = { entry: path, heartbeatTimeoutMs: whole(), startTimeoutMs: whole({ min: 1 }), ...limits, restart }
 const count = whole({ min: 1, max: 1024 })
 
 /** An empty text counts as absent, since `url: process.env.BUS_URL` is how it is written. What is shown has no password. */
@@ -56,7 +57,7 @@ const busUrl: Field<string | string[]> = {
 
 const FIELDS: Fields<OmnibusConfig> = {
   bus: object<BusConfig>({ url: busUrl, data: path, listen: address }),
-  web: object<WebConfig>({ ...unit, bind: address, workers: count }),
+  web: object<WebConfig>({ ...unit, bind: address, workers: count, maxRequests: whole(), maxRequestsJitter: whole() }),
   consumers: record(object<ConsumerConfig>({ ...unit, instances: count, kind: oneOf(['process', 'thread']) })),
   hooks: object<Hooks>({ onStarting: callable(), onExit: callable() }),
   gracefulTimeoutMs: whole({ min: 1 }),
@@ -172,6 +173,9 @@ function resolveWeb({ config, flags, base, root, own, env, problems }: WebContex
     workers: flags.workers ?? given.workers ?? defaultWorkers(env, problems),
     heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 10_000,
     startTimeoutMs: given.startTimeoutMs ?? 30_000,
+    maxRequests: given.maxRequests ?? 0,
+    maxRequestsJitter: given.maxRequestsJitter ?? 0,
+    ...limitsOf(given),
     restart: { ...own, ...given.restart },
   }
 }
@@ -189,8 +193,15 @@ function resolveConsumer(given: ConsumerConfig, at: string, { base, own, problem
     kind: given.kind ?? 'process',
     heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 30_000,
     startTimeoutMs: given.startTimeoutMs ?? 30_000,
+    ...limitsOf(given),
     restart: { ...own, ...given.restart },
   }
+}
+
+type Limits = Pick<ConsumerConfig, keyof typeof limits>
+
+function limitsOf({ maxLifetimeMs = 0, maxLifetimeJitterMs = 0, maxMemoryMb = 0 }: Limits): Required<Limits> {
+  return { maxLifetimeMs, maxLifetimeJitterMs, maxMemoryMb }
 }
 
 /** The entry's absolute path, which may hold a wrong one where a problem was found. */

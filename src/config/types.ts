@@ -41,6 +41,16 @@ export interface WebConfig {
   heartbeatTimeoutMs?: number
   /** A worker must listen by then. Milliseconds. @default 30_000 */
   startTimeoutMs?: number
+  /** A worker that has had this many requests is replaced, the new one first. 0 never. @default 0 */
+  maxRequests?: number
+  /** Up to this many are added, at random for each worker, so that they do not go at the same time. @default 0 */
+  maxRequestsJitter?: number
+  /** A process this old is replaced, the new one first. Milliseconds; 0 never. @default 0 */
+  maxLifetimeMs?: number
+  /** Up to this much is added, at random for each process. Milliseconds. @default 0 */
+  maxLifetimeJitterMs?: number
+  /** A process whose resident memory is larger is replaced. MiB; 0 never. @default 0 */
+  maxMemoryMb?: number
   restart?: RestartConfig
 }
 
@@ -55,6 +65,12 @@ export interface ConsumerConfig {
   heartbeatTimeoutMs?: number
   /** It must be loaded and connected by then. Milliseconds. @default 30_000 */
   startTimeoutMs?: number
+  /** A process this old is replaced, the new one first. Milliseconds; 0 never. @default 0 */
+  maxLifetimeMs?: number
+  /** Up to this much is added, at random for each process. Milliseconds. @default 0 */
+  maxLifetimeJitterMs?: number
+  /** A process whose resident memory is larger is replaced. MiB; 0 never. @default 0 */
+  maxMemoryMb?: number
   restart?: RestartConfig
 }
 

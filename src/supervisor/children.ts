@@ -1,5 +1,6 @@
 /** What can be done to one process. */
 import type { ResolvedConfig } from '../config/types.ts'
+import { ownLimits } from './limits.ts'
 import { type Child, log, now, type State } from './state.ts'
 import type { Unit } from './units.ts'
 
@@ -49,6 +50,8 @@ export function spawnChild(state: State, unit: Unit, label: string, { config, ge
     reason: undefined,
     configFault: false,
     killedAt: undefined,
+    limits: ownLimits(unit.limits, now(state), state.options.random),
+    spent: undefined,
   }
   state.children.set(child.id, child)
   state.commands.push({ type: 'spawn', child: child.id, role: unit.role, label, config })

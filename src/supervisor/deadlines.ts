@@ -19,9 +19,13 @@ export function nextDeadline(state: State): number | undefined {
     consider(child.deadline?.at)
     consider(silentAt(child))
     consider(hopelessAt(state, child))
+    if (!state.stop) consider(child.spent === undefined ? child.limits?.expiresAt : undefined)
   }
   if (state.stop) return next
-  for (const slot of state.slots.values()) consider(slot.retryAt)
+  for (const slot of state.slots.values()) {
+    consider(slot.retryAt)
+    consider(slot.renewAt)
+  }
   consider(state.reload?.retryAt)
   return next
 }
@@ -32,6 +36,7 @@ export function passDeadlines(state: State): Child[] {
   forgiveIfAsleep(state)
   endWaits(state)
   for (const child of state.children.values()) {
+    endLife(state, child)
     const { deadline } = child
     const silent = silentAt(child)
     const hopeless = hopelessAt(state, child)
@@ -53,6 +58,13 @@ function endWaits(state: State): void {
   for (const wait of [...state.slots.values(), ...(state.reload ? [state.reload] : [])]) {
     if (wait.retryAt !== undefined && wait.retryAt <= now(state)) wait.retryAt = undefined
   }
+  for (const slot of state.slots.values()) if (slot.renewAt !== undefined && slot.renewAt <= now(state)) slot.renewAt = undefined
+}
+
+function endLife(state: State, child: Child): void {
+  const expiresAt = child.limits?.expiresAt
+  if (expiresAt === undefined || expiresAt > now(state)) return
+  child.spent ??= `has lived for ${Math.round((now(state) - child.startedAt) / 1000)} s`
 }
 
 function hopelessAt({ stop }: State, { killedAt }: Child): number | undefined {

@@ -45,6 +45,10 @@ export interface UnitStatus {
   readonly subscribed?: boolean
   /** Requests or deliveries being handled. */
   readonly inFlight?: number
+  /** Web: requests that have come so far. */
+  readonly requests?: number
+  /** Resident memory of the process. MiB. */
+  readonly memoryMb?: number
 }
 
 export type { ConfigOverrides }

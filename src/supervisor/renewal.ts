@@ -1,11 +1,12 @@
 /** Replacing processes one at a time outside a reload, with the config in force: the new one is ready before the old one drains. */
 import { headOf, retire, spawnChild } from './children.ts'
-import { type Child, log, type Renewal, reply, type Slot, type State } from './state.ts'
+import { afterCrash } from './restart-policy.ts'
+import { type Child, log, now, type Renewal, reply, type Slot, type State } from './state.ts'
 
 /** Goes on with the first of them as far as it can now. */
 export function advanceRenewals(state: State): void {
   if (state.refusal) return cancelRenewals(state, `the last reload was refused, so a new process would not start (${state.refusal.reason})`)
-  for (let renewal = state.renewals[0]; renewal; renewal = state.renewals[0]) {
+  for (let renewal = firstOf(state); renewal; renewal = firstOf(state)) {
     const failure = advanceRenewal(state, renewal)
     if (failure === undefined) return
     state.renewals.shift()
@@ -15,6 +16,21 @@ export function advanceRenewals(state: State): void {
       failure === '' ? { ok: true, message: `Replaced: ${renewal.labels.join(', ')}` } : { ok: false, error: failure },
     )
   }
+}
+
+/** What was asked for goes before what is due. */
+function firstOf(state: State): Renewal | undefined {
+  if (state.renewals.length === 0) {
+    const due = [...state.slots.values()].find(
+      ({ current, renewAt }) => current?.phase === 'ready' && current.spent !== undefined && renewAt === undefined,
+    )
+    if (due?.current) {
+      const { label, current } = due
+      log(state, 'info', `${label} ${current.spent} and is replaced`, { unit: label, pid: current.pid, status: current.status })
+      state.renewals.push({ labels: [label], targets: new Map([[label, current.id]]), asker: undefined })
+    }
+  }
+  return state.renewals[0]
 }
 
 /** Undefined while it is under way, empty when it is done, else why it cannot be. */
@@ -39,11 +55,17 @@ function advanceRenewal(state: State, { labels, targets }: Renewal): string | un
 export function renewalLost(state: State, slot: Slot, child: Child, how: string): void {
   log(state, 'warn', `${slot.label} (new) ${headOf(how)}; the old one goes on`, { unit: slot.label, pid: child.pid, reason: how })
   const renewal = state.renewals.shift()
+  const verdict = afterCrash(slot.renewalCrashes, slot.unit.restart, now(state), state.options.random())
+  slot.renewalCrashes = verdict.crashes
+  // One that has reached a limit works still, so it is never given up, only tried less often.
+  slot.renewAt = now(state) + (verdict.giveUp ? slot.unit.restart.maxMs : verdict.delayMs)
   reply(state, renewal?.asker, { ok: false, error: `${slot.label} (new) ${how}; the old one goes on` })
 }
 
-/** A reload replaces everything itself; what was asked for is looked at again when it is over. */
+/** A reload replaces everything itself; what was asked for is looked at again when it is over, and what was due comes due again. */
 export function pauseRenewals(state: State): void {
+  const asked = state.renewals.filter(({ asker }) => asker !== undefined)
+  state.renewals.splice(0, Infinity, ...asked)
   for (const slot of state.slots.values()) {
     retire(state, slot.next)
     slot.next = undefined

@@ -1,7 +1,7 @@
 /** The places of the process tree: filling them, and what a crash does to them. */
 import { EXIT } from './exit-codes.ts'
 import { activate, headOf, isUp, retire, spawnChild } from './children.ts'
-import { afterCrash } from './restart-policy.ts'
+import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { type Child, createSlot, log, now, type Slot, type State } from './state.ts'
 import { beginStop } from './stop.ts'
 import { labelOf, type Stage, type Unit } from './units.ts'
@@ -71,6 +71,8 @@ export function promote(state: State, slot: Slot, next: Child): Child | undefine
   slot.current = next
   slot.next = undefined
   slot.retryAt = undefined
+  slot.renewalCrashes = NO_CRASHES
+  slot.renewAt = undefined
   activate(state, next)
   return old
 }

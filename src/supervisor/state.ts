@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 import type { ControlReply } from './control-protocol.ts'
 import type { Command, LogLevel } from './events.ts'
+import type { OwnLimits } from './limits.ts'
 import type { UnitStatus } from './protocol.ts'
 import { type Crashes, NO_CRASHES } from './restart-policy.ts'
 import type { Unit } from './units.ts'
@@ -41,6 +42,9 @@ export interface Child {
   reason: string | undefined
   configFault: boolean
   killedAt: number | undefined
+  limits: OwnLimits | undefined
+  /** It has reached a limit and is to be replaced, and why. */
+  spent: string | undefined
 }
 
 /** A place in the process tree: one process is wanted here. */
@@ -53,6 +57,9 @@ export interface Slot {
   crashes: Crashes
   restarts: number
   retryAt: number | undefined
+  /** After successors that did not start: those, and until when a spent process here goes on. */
+  renewalCrashes: Crashes
+  renewAt: number | undefined
   /** Dead for good, and why. */
   failed: string | undefined
 }
@@ -144,7 +151,18 @@ export function createState(options: SupervisionOptions): State {
 }
 
 export function createSlot(unit: Unit, label: string): Slot {
-  return { unit, label, current: undefined, next: undefined, crashes: NO_CRASHES, restarts: 0, retryAt: undefined, failed: undefined }
+  return {
+    unit,
+    label,
+    current: undefined,
+    next: undefined,
+    crashes: NO_CRASHES,
+    restarts: 0,
+    retryAt: undefined,
+    renewalCrashes: NO_CRASHES,
+    renewAt: undefined,
+    failed: undefined,
+  }
 }
 
 export const now = (state: State): number => state.options.clock.monotonic()

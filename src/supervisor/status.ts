@@ -26,6 +26,8 @@ export interface UnitReport extends UnitStatus {
   readonly state: UnitState
   readonly pid?: number
   readonly uptimeMs?: number
+  /** It has reached a limit and is to be replaced, and why. */
+  readonly spent?: string
   /** Its successor is on the way. */
   readonly replacing?: boolean
   readonly restarts: number
@@ -55,6 +57,7 @@ function report(state: State, slot: Slot): UnitReport {
     state: stateOf(slot),
     ...(current?.pid !== undefined && { pid: current.pid }),
     ...(current && { uptimeMs: Math.round(now(state) - current.startedAt) }),
+    ...(current?.spent !== undefined && { spent: current.spent }),
     ...(next && { replacing: true }),
     restarts: slot.restarts,
     ...(slot.failed !== undefined && { failure: slot.failed }),

@@ -7,6 +7,7 @@ import { activate, becomeHost, endOf, headOf, isConnecting, LOADER_STOP_MS, spaw
 import { nextDeadline, passDeadlines } from './deadlines.ts'
 import type { Command, Event, MasterSignal } from './events.ts'
 import { EXIT } from './exit-codes.ts'
+import { exceeded } from './limits.ts'
 import type { FromChild } from './protocol.ts'
 import { advanceRenewals, renewalLost } from './renewal.ts'
 import { onRequest } from './requests.ts'
@@ -129,6 +130,7 @@ function onMessage(state: State, child: Child, message: FromChild): void {
     case 'beat':
       child.lastBeatAt = now(state)
       child.status = message.status
+      if (child.limits) child.spent ??= exceeded(child.limits, message.status)
       child.connectingSince = isConnecting(child) ? (child.connectingSince ?? now(state)) : undefined
       // Its broker is away, which killing it would not mend. In a reload it still has to connect in time.
       if (child.deadline?.why === 'start' && !child.canary && isConnecting(child)) child.deadline = undefined

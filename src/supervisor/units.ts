@@ -1,5 +1,6 @@
 /** What is to run: the resolved config as a list of units. */
 import type { ResolvedConfig, ResolvedRestart } from '../config/types.ts'
+import type { Limits } from './limits.ts'
 import type { Role } from './protocol.ts'
 
 /** The parts of the process tree, in the order they start. They stop in the reverse order. */
@@ -18,6 +19,8 @@ export interface Unit {
   /** 0 never. */
   readonly heartbeatTimeoutMs: number
   readonly restart: ResolvedRestart
+  /** When a process is replaced that works well; absent: never. */
+  readonly limits?: Limits
 }
 
 /** Reading a store after a crash takes its time, but not for ever. */
@@ -51,11 +54,21 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
       startTimeoutMs,
       heartbeatTimeoutMs,
       restart: consumer.restart,
+      limits: consumer,
     })
   }
   if (web) {
     const { startTimeoutMs, heartbeatTimeoutMs } = web
-    rest.push({ name: 'web', stage: 'web', role: 'web', size: web.workers, startTimeoutMs, heartbeatTimeoutMs, restart: web.restart })
+    rest.push({
+      name: 'web',
+      stage: 'web',
+      role: 'web',
+      size: web.workers,
+      startTimeoutMs,
+      heartbeatTimeoutMs,
+      restart: web.restart,
+      limits: web,
+    })
   }
   if (!config.bus.builtin || rest.length === 0) return rest
   const broker: Unit = {

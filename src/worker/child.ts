@@ -108,7 +108,8 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
       fail(error)
     })
   })
-  setInterval(() => void channel.send({ type: 'beat', status: status() }), BEAT_MS).unref()
+  const memoryMb = (): number => Math.round(process.memoryUsage.rss() / 2 ** 20)
+  setInterval(() => void channel.send({ type: 'beat', status: { ...status(), memoryMb: memoryMb() } }), BEAT_MS).unref()
   void channel.send({ type: 'beat', status: {} })
 }
 

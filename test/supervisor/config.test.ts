@@ -41,6 +41,7 @@ describe('defaults', () => {
 
   test('a web part and a consumer need no more than their entries', () => {
     const restart = { minMs: 100, maxMs: 30_000, maxCrashes: 5, windowMs: 60_000 }
+    const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0 }
     const resolved = resolve({ web, consumers: { video: { entry: './video.ts' } } })
     expect(resolved.web).toEqual({
       entry: join(root, 'web.ts'),
@@ -48,6 +49,9 @@ describe('defaults', () => {
       workers: 1,
       heartbeatTimeoutMs: 10_000,
       startTimeoutMs: 30_000,
+      maxRequests: 0,
+      maxRequestsJitter: 0,
+      ...limits,
       restart,
     })
     expect(resolved.consumers['video']).toEqual({
@@ -56,6 +60,7 @@ describe('defaults', () => {
       kind: 'process',
       heartbeatTimeoutMs: 30_000,
       startTimeoutMs: 30_000,
+      ...limits,
       restart,
     })
   })

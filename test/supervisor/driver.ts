@@ -3,7 +3,7 @@ import type { Clock } from '../../src/core/clock.ts'
 import type { ResolvedConfig } from '../../src/config/types.ts'
 import type { ControlReply } from '../../src/supervisor/control-protocol.ts'
 import type { Command, Event, MasterSignal } from '../../src/supervisor/events.ts'
-import type { ToChild } from '../../src/supervisor/protocol.ts'
+import type { ToChild, UnitStatus } from '../../src/supervisor/protocol.ts'
 import { createSupervision, type Supervision } from '../../src/supervisor/supervision.ts'
 
 export interface FakeChild {
@@ -16,14 +16,15 @@ export interface FakeChild {
 }
 
 const restart = { minMs: 100, maxMs: 1_000, maxCrashes: 3, windowMs: 60_000 }
-const unit = { entry: '/app/x.ts', heartbeatTimeoutMs: 10_000, startTimeoutMs: 5_000, restart }
+const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0 }
+const unit = { entry: '/app/x.ts', heartbeatTimeoutMs: 10_000, startTimeoutMs: 5_000, ...limits, restart }
 
 export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
   return {
     file: '/app/omnibus.config.ts',
     root: '/app',
     bus: { urls: [], builtin: true, data: '/app/.omnibus' },
-    web: { ...unit, bind: '127.0.0.1:8000', workers: 2 },
+    web: { ...unit, bind: '127.0.0.1:8000', workers: 2, maxRequests: 0, maxRequestsJitter: 0 },
     consumers: { video: { ...unit, instances: 2, kind: 'process' } },
     hooks: ['onStarting'],
     gracefulTimeoutMs: 10_000,
@@ -123,7 +124,7 @@ export class Driver {
     this.tell({ type: 'message', child: child.id, message: { type: 'ready' } })
   }
 
-  beat(child: FakeChild, status: { connected?: boolean; subscribed?: boolean } = {}): void {
+  beat(child: FakeChild, status: UnitStatus = {}): void {
     this.tell({ type: 'message', child: child.id, message: { type: 'beat', status } })
   }
 

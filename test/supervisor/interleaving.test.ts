@@ -8,7 +8,7 @@ type Step =
   /** Child `who`, counted round, does what it ought to do next. */
   | { readonly type: 'behave'; readonly who: number }
   | { readonly type: 'crash'; readonly who: number }
-  | { readonly type: 'beat'; readonly who: number; readonly connected: boolean }
+  | { readonly type: 'beat'; readonly who: number; readonly connected: boolean; readonly requests: number }
   | { readonly type: 'prepared' }
   | { readonly type: 'pass'; readonly ms: number }
   | { readonly type: 'sleep'; readonly ms: number }
@@ -21,7 +21,7 @@ const who = fc.nat(20)
 const disturbing = fc.oneof(
   { weight: 12, arbitrary: fc.record({ type: fc.constant('behave' as const), who }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('crash' as const), who }) },
-  { weight: 3, arbitrary: fc.record({ type: fc.constant('beat' as const), who, connected: fc.boolean() }) },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('beat' as const), who, connected: fc.boolean(), requests: fc.nat(12) }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('prepared' as const) }) },
   { weight: 3, arbitrary: fc.record({ type: fc.constant('pass' as const), ms: fc.nat(12_000) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('sleep' as const), ms: fc.nat(60_000) }) },
@@ -66,7 +66,7 @@ function step(driver: Driver, action: Step): void {
       if (chosen) driver.exit(chosen, 9)
       return
     case 'beat':
-      if (chosen) driver.beat(chosen, chosen.role === 'consumers' ? { connected: action.connected } : {})
+      if (chosen) driver.beat(chosen, chosen.role === 'consumers' ? { connected: action.connected } : { requests: action.requests })
       return
     case 'prepared':
       return driver.prepared()
@@ -90,7 +90,7 @@ function edited({ workers, instances, hooks }: { workers: number; instances: num
   return {
     ...base,
     hooks: hooks ? ['onExit'] : [],
-    web: { ...base.web, workers },
+    web: { ...base.web, workers, maxRequests: 10, maxLifetimeMs: 20_000 },
     consumers: instances === 0 ? {} : { video: { ...video, instances } },
   }
 }

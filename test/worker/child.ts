@@ -101,6 +101,7 @@ export function startChild(role: Role, options: ChildOptions = {}): Child {
   return self
 }
 
+const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0 }
 const restart = { minMs: 20, maxMs: 200, maxCrashes: 5, windowMs: 60_000 }
 
 export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
@@ -119,14 +120,26 @@ export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
 }
 
 export function webConfig(entry: string, bind = '127.0.0.1:0'): ResolvedConfig {
-  return configWith({ web: { entry, bind, workers: 1, heartbeatTimeoutMs: 5_000, startTimeoutMs: 10_000, restart } })
+  const requests = { maxRequests: 0, maxRequestsJitter: 0 }
+  return configWith({
+    web: { entry, bind, workers: 1, heartbeatTimeoutMs: 5_000, startTimeoutMs: 10_000, ...requests, ...limits, restart },
+  })
 }
 
 export function consumersConfig(
   entry: string,
   { name = 'work', ...given }: { name?: string; kind?: 'process' | 'thread'; instances?: number; heartbeatTimeoutMs?: number } = {},
 ): ResolvedConfig {
-  const settings = { entry, instances: 1, kind: 'process' as const, heartbeatTimeoutMs: 10_000, startTimeoutMs: 10_000, restart, ...given }
+  const settings = {
+    entry,
+    instances: 1,
+    kind: 'process' as const,
+    heartbeatTimeoutMs: 10_000,
+    startTimeoutMs: 10_000,
+    ...limits,
+    restart,
+    ...given,
+  }
   return configWith({ consumers: { [name]: settings } })
 }
 

@@ -29,6 +29,8 @@ const SWEEP_MS = 25
 export interface Connections {
   /** Requests being handled; of servers that are not HTTP, open connections. */
   readonly inFlight: number
+  /** Requests that have come so far. */
+  readonly requests: number
   /** Follows a server; call before it accepts. */
   readonly watch: (server: Server) => void
   /** Resolves when every connection is done, by the deadline at the latest, with what was cut off then. */
@@ -54,6 +56,7 @@ export function trackConnections(): Connections {
   const connections = new Map<Duplex, Connection>()
   const http2 = trackHttp2()
   let draining = false
+  let requests = 0
 
   const add = (socket: Socket, raw: Connection['raw']): Connection => {
     // Not 0 where TLS has shaken hands.
@@ -81,6 +84,7 @@ export function trackConnections(): Connections {
   }
 
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    requests += 1
     // HTTP/2 is followed by its sessions.
     if (request.httpVersionMajor > 1) return
     const connection = connections.get(request.socket) ?? add(request.socket, undefined)
@@ -131,6 +135,9 @@ export function trackConnections(): Connections {
       let count = http2.streams
       for (const { responses, raw } of connections.values()) count += raw === 'other' ? 1 : responses.size
       return count
+    },
+    get requests() {
+      return requests
     },
     watch,
     drain,

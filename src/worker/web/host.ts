@@ -51,7 +51,7 @@ async function start({ config, listenFd }: StartMessage, { log, channel, signal 
   return {
     status() {
       const connected = resources.connected()
-      return { inFlight: connections.inFlight, ...(connected === undefined ? {} : { connected }) }
+      return { inFlight: connections.inFlight, requests: connections.requests, ...(connected === undefined ? {} : { connected }) }
     },
     async stop(_reason, deadline) {
       const cut = await connections.drain(deadline.leaving(SHARE_AFTER_DRAIN))
