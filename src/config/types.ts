@@ -16,7 +16,7 @@ export interface OmnibusConfig {
   onPermanentFailure?: 'exit' | 'degrade'
   /** Where the master writes its pid. @default none */
   pidFile?: string
-  /** `host:port` or `unix:/path` of /livez, /readyz and /status. @default none */
+  /** `host:port` or `unix:/path` of /livez, /startupz, /readyz and /status. @default none */
   probes?: string
   log?: { level?: 'debug' | 'info' | 'warn' | 'error' }
 }

@@ -1,4 +1,4 @@
-/** /livez, /readyz and /status, from the master's own state alone. */
+/** /livez, /startupz, /readyz and /status, from the master's own state alone. */
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { hostAndPort, unusable } from './listen.ts'
@@ -16,12 +16,15 @@ export async function startProbes(address: string, status: () => Status): Promis
     switch (request.url?.split('?')[0]) {
       case '/livez':
         return answer(response, 200, { alive: true })
+      case '/startupz':
+        // Also while it stops: who probes this waits for the start alone.
+        return answer(response, ['running', 'stopping'].includes(now.phase) ? 200 : 503, { phase: now.phase })
       case '/readyz':
         return answer(response, now.ready ? 200 : 503, { ready: now.ready, reasons: now.reasons })
       case '/status':
         return answer(response, 200, { pid: process.pid, ...now })
       default:
-        return answer(response, 404, { error: 'one of /livez, /readyz and /status' })
+        return answer(response, 404, { error: 'one of /livez, /startupz, /readyz and /status' })
     }
   })
   try {

@@ -30,6 +30,7 @@ describe('start', () => {
     expect(at(said, /Listening on http:\/\/127\.0\.0\.1:/)).toBeGreaterThan(at(said, /^web\.2: web\.2 is ready/))
     expect((await fetch(`${h.probes}/readyz`)).status).toBe(200)
     expect((await fetch(`${h.probes}/livez`)).status).toBe(200)
+    expect((await fetch(`${h.probes}/startupz`)).status).toBe(200)
     expect((await fetch(`${h.probes}/nothing`)).status).toBe(404)
     expect((await fetch(`${h.probes}/status`, { method: 'POST' })).status).toBe(405)
   })
@@ -39,6 +40,8 @@ describe('start', () => {
     await h.said(/Listening on/)
     const ready = await fetch(`${h.probes}/readyz`)
     expect(ready.status).toBe(503)
+    // It has started all the same.
+    expect((await fetch(`${h.probes}/startupz`)).status).toBe(200)
     expect(await ready.json()).toEqual({ ready: false, reasons: ['video.1 is connecting', 'video.2 is connecting'] })
   })
 
@@ -161,6 +164,8 @@ describe('stop', () => {
   test('TERM before anything is ready ends at once', async () => {
     await using h = await house({ config: { consumers }, behaviours: { video: 'never-ready' } })
     await h.said(/^.*video\.1.*start/)
+    const startup = await fetch(`${h.probes}/startupz`)
+    expect({ status: startup.status, body: await startup.json() }).toEqual({ status: 503, body: { phase: 'starting' } })
     h.master.signal('SIGTERM')
     expect((await h.master.exit()).code).toBe(0)
     expect(h.master.processes()).toEqual([])
