@@ -20,8 +20,10 @@ import type { Capabilities, QueueState, Session, Transport } from './transport.t
 /** How `Connection` finds a transport: the table of schemes is the caller's, and loads lazily. */
 export type TransportTable = (url: URL) => Promise<Transport>
 
-/** A broken subscription is tried again on the living session after this. Milliseconds. */
-const RESUBSCRIBE_MS = 500
+/** A broken subscription is tried again on the living session, soon at first, since a deleted queue is put back at once. Milliseconds. */
+const RESUBSCRIBE_MIN_MS = 500
+/** A queue the broker goes on refusing is changed by people, not by trying. Milliseconds. */
+const RESUBSCRIBE_MAX_MS = 30_000
 
 export class Connection {
   readonly #options: Required<Omit<ConnectionOptions, keyof CodecOptions | 'credentials'>> & Pick<ConnectionOptions, 'credentials'>
@@ -274,15 +276,15 @@ export class Connection {
   }
 
   /** Until it works, is stopped, or the session is replaced and `#resume` takes over. */
-  #resubscribe(consumer: Consumer): void {
+  #resubscribe(consumer: Consumer, afterMs = RESUBSCRIBE_MIN_MS): void {
     this.#options.clock.after(
-      RESUBSCRIBE_MS,
+      afterMs,
       () => {
         const { session } = this.#consuming
         if (session === undefined || consumer.subscribed || !this.#consumers.has(consumer)) return
         consumer.subscribe(session).catch((error: unknown) => {
           this.#options.onEvent({ type: 'resubscribe-failed', queue: consumer.queueName, error })
-          this.#resubscribe(consumer)
+          this.#resubscribe(consumer, Math.min(afterMs * 4, RESUBSCRIBE_MAX_MS))
         })
       },
       { unref: true },

@@ -119,14 +119,15 @@ export class Link {
     for (let turn = 0; !this.#closing.signal.aborted; turn++) {
       const url = urls[turn % urls.length]!
       const openedAt = clock.monotonic()
-      const { error, wasUp } = await this.#live(url)
+      const { error, wasUp, accepted } = await this.#live(url)
       if (this.#closing.signal.aborted) return
       this.#lastError = error
-      // A session that lived is followed at once; a host that fails again and again is asked less and less often.
-      failures = wasUp && clock.monotonic() - openedAt > 1_000 ? 0 : failures + 1
-      const pause = failures === 0 ? jitter(backoff.minMs) : this.#pause(failures, urls.length, error)
-      // A host that took us is there: however often the link is cut, it is followed soon.
-      const retryInMs = wasUp && !error.fatal ? Math.min(pause, SOON_MS) : pause
+      // A host that took us is there: it is followed at once, or soon where it let go of us at once. Only those that do not let us
+      // get up are asked less and less often.
+      const lived = wasUp && clock.monotonic() - openedAt > 1_000
+      failures = lived ? 0 : wasUp ? 1 : failures + 1
+      const pause = lived ? jitter(backoff.minMs) : this.#pause(failures, urls.length, error)
+      const retryInMs = accepted && !error.fatal ? Math.min(pause, SOON_MS) : pause
       this.#options.onDown(error, retryInMs)
       if (error.fatal) for (const waiter of this.#waiters) waiter.reject(error)
       await sleep(retryInMs, { clock, signal: this.#closing.signal }).catch(() => undefined)
@@ -134,7 +135,7 @@ export class Link {
   }
 
   /** One session from opening to death. Resolves with the reason; never rejects. */
-  async #live(url: URL): Promise<{ error: ConnectionError; wasUp: boolean }> {
+  async #live(url: URL): Promise<{ error: ConnectionError; wasUp: boolean; accepted: boolean }> {
     const { admit, bringUp, clock, connectTimeoutMs, credentials, heartbeatMs, name, onBlocked, onUp, transportFor } = this.#options
     const { signal } = this.#closing
     const died = Promise.withResolvers<ConnectionError>()
@@ -167,7 +168,7 @@ export class Link {
       }
       onUp()
       for (const waiter of this.#waiters) waiter.resolve(session)
-      return { error: await died.promise, wasUp }
+      return { error: await died.promise, wasUp, accepted: true }
     } catch (cause) {
       // Brought up in part only: nothing of it may go on beside the next one.
       session?.destroy()
@@ -176,7 +177,7 @@ export class Link {
         cause instanceof ConnectionError && !(granted && cause.fatal)
           ? cause
           : new ConnectionError(`${redactUrl(url.href)}: ${messageOf(cause)}`, { cause })
-      return { error, wasUp }
+      return { error, wasUp, accepted: session !== undefined }
     } finally {
       signal.removeEventListener('abort', onClosing)
       watchdog?.cancel()

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { Connection } from '../../src/core/connection.ts'
 import type { ConnectionEvent, ConnectionOptions } from '../../src/core/connection-options.ts'
 import { exchange, queue } from '../../src/core/entities.ts'
-import { ClosedError, ConnectionError, PublishError } from '../../src/core/errors.ts'
+import { ClosedError, ConnectionError, PublishError, TopologyError } from '../../src/core/errors.ts'
 import { parseUrls } from '../../src/core/urls.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { ScriptedTransport } from './scripted-transport.ts'
@@ -164,6 +164,21 @@ describe('recovery', () => {
     expect(transport.tried.length - before).toBeLessThan(6)
   })
 
+  it('follows a host that takes it soon, however often the link is cut, even before it is up', async () => {
+    const { clock, connection, transport, publishing } = setUp()
+    await connection.declare(exchange('logs'))
+    transport.stalled = true
+    for (let cut = 0; cut < 20; cut++) {
+      publishing().die()
+      await clock.pass(600)
+    }
+    expect(transport.sessions).toHaveLength(21)
+    transport.stalled = false
+    publishing().die()
+    await clock.pass(600)
+    expect(connection.connected).toBe(true)
+  })
+
   it('tells at once when the broker refuses for good, and keeps asking slowly', async () => {
     const { clock, connection, transport } = setUp()
     transport.refusals.push(new ConnectionError('ACCESS_REFUSED', { fatal: true }))
@@ -205,6 +220,19 @@ describe('consuming', () => {
     expect(consuming().subscriptions).toHaveLength(2)
     consuming().deliver('three')
     expect(seen).toEqual(['one', 'two', 'three'])
+  })
+
+  it('asks less and less often for a queue that the broker goes on refusing', async () => {
+    const { clock, connection, consuming, events } = setUp()
+    await connection.consume(queue('q'), () => undefined)
+    consuming().declareQueue = () => Promise.reject(new TopologyError("PRECONDITION_FAILED - inequivalent arg 'durable'", 406))
+    consuming().subscriptions[0]!.onCancelled('queue deleted')
+    const refusals = () => events.filter(({ type }) => type === 'resubscribe-failed').length
+    await clock.pass(60_000)
+    const early = refusals()
+    await clock.pass(300_000)
+    expect(early).toBeGreaterThan(2)
+    expect(refusals() - early).toBeLessThanOrEqual(10)
   })
 
   it('reports a late settle instead of throwing', async () => {

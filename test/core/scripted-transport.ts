@@ -17,6 +17,8 @@ export class ScriptedSession implements Session {
   readonly secrets: string[] = []
   dead = false
   closed = false
+  /** It never answers what is declared. */
+  stalled = false
   lastHeardAt = 0
 
   constructor(options: OpenOptions) {
@@ -44,6 +46,7 @@ export class ScriptedSession implements Session {
   }
 
   async declareExchange({ name }: { name: string }): Promise<void> {
+    if (this.stalled) await new Promise(() => undefined)
     this.declared.push(name)
   }
 
@@ -99,12 +102,15 @@ export class ScriptedTransport implements Transport {
   /** Errors for the next attempts to open, in order; undefined lets one through. */
   readonly refusals: (ConnectionError | undefined)[] = []
   readonly tried: string[] = []
+  /** Sessions opened from now on are stalled. */
+  stalled = false
 
   async open(options: OpenOptions): Promise<Session> {
     this.tried.push(options.url.host)
     const refusal = this.refusals.shift()
     if (refusal) throw refusal
     const session = new ScriptedSession(options)
+    session.stalled = this.stalled
     this.sessions.push(session)
     return session
   }
