@@ -115,10 +115,11 @@ describe.runIf(canMount)('a full disk', () => {
     const publish = (): Promise<boolean> =>
       new Promise((resolve) => void channel.sendToQueue('q', Buffer.from(body(0)), {}, (error) => resolve(!error)))
     for (let n = 0; (await publish()) && n < 1000; n++);
-    expect(blocks).toEqual([expect.stringContaining('DISK_LOW')])
+    // Writing the log back may make room for a moment: what counts is how it ends.
+    await waitFor(() => blocks.at(-1)?.includes('DISK_LOW'), { what: 'the alarm' })
     hold = false
     for (const message of held) channel.ack(message)
-    await waitFor(() => blocks.includes('unblocked'), { what: 'room' })
-    expect(await publish()).toBe(true)
+    await waitFor(() => blocks.at(-1) === 'unblocked', { what: 'room' })
+    await waitFor(publish, { what: 'a publish to be taken again' })
   })
 })
