@@ -173,3 +173,10 @@ export function startWeb(entry: string, socket: ListenSocket, options: Omit<Chil
 }
 
 export const fixture = (path: string): string => fileURLToPath(new URL(`fixtures/${path}`, import.meta.url))
+
+/** The environment of the fixtures that speak TLS. */
+export const tlsEnv = Object.freeze({ TLS_KEY: certificate('localhost.key.pem'), TLS_CERT: certificate('localhost.cert.pem') })
+
+function certificate(name: string): string {
+  return fileURLToPath(new URL(`../amqp/certificates/${name}`, import.meta.url))
+}

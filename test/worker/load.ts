@@ -51,13 +51,16 @@ export function startLoad(url: string, clients: { readonly keepAlive: number; re
 export interface AskOptions {
   readonly agent?: Agent
   readonly body?: Buffer
+  readonly headers?: Readonly<Record<string, string>>
+  /** Of a unix socket. */
+  readonly socketPath?: string
   readonly onHead?: (headers: NodeJS.Dict<string | string[]>) => void
 }
 
 /** The body of a 200; rejects for everything else. */
-export function ask(url: string, { agent, body, onHead }: AskOptions = {}): Promise<string> {
+export function ask(url: string, { agent = new Agent(), body, onHead, ...given }: AskOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(url, { method: body ? 'POST' : 'GET', agent: agent ?? false, timeout: ANSWER_MS }, (response) => {
+    const outgoing = request(url, { method: body ? 'POST' : 'GET', agent, timeout: ANSWER_MS, ...given }, (response) => {
       onHead?.(response.headers)
       let text = ''
       response.on('data', (chunk: Buffer) => (text += chunk.toString()))

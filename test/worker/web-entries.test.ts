@@ -19,9 +19,6 @@ describe('every kind of web entry is served from the inherited socket', () => {
     ['web/server.mjs', 'server /x'],
     ['web/commonjs.cjs', 'commonjs /x'],
     ['web/compiled.cjs', 'compiled /x'],
-    ['web/koa-like.mjs', 'koa-like /x'],
-    ['web/express-like.cjs', 'express-like /x'],
-    ['web/nest-like.mjs', 'nest-like /x'],
   ])('%s', async (entry, answer) => {
     using socket = bindSocket()
     await using child = startWeb(fixture(entry), socket)
