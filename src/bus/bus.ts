@@ -8,7 +8,7 @@ import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
 import { ClosedError, ConfigError, ConnectionError, PublishError } from '../core/errors.ts'
 import { show } from '../core/options.ts'
-import { type ConsumerDefinition, type Published, type PublishEventOptions, isConsumerDefinition } from './consume.ts'
+import { type ConsumerDefinition, type Published, type PublishEventOptions, isConsumerDefinition, isSingle } from './consume.ts'
 import { idOf, propertiesOf, typeOf } from './envelope.ts'
 import { type Event, eventsExchange, validate } from './event.ts'
 import { type Outcome, Pipeline } from './pipeline.ts'
@@ -39,6 +39,12 @@ export interface RunningConsumer {
   /** Its subscription is in place. */
   readonly subscribed: boolean
   readonly inFlight: number
+  /** How long the oldest delivery has been at work; undefined where there is none. Milliseconds. */
+  readonly oldestMs: number | undefined
+  /** Since a delivery was last done with; undefined where none was. Milliseconds. */
+  readonly sinceProgressMs: number | undefined
+  /** Messages that wait in its queue; undefined where the queue is this consumer's alone. Rejects with `ConnectionError`, `TopologyError`. */
+  lag(): Promise<number | undefined>
   /**
    * Cancels, finishes what it holds, and at the deadline aborts the handlers' signals and gives back the rest. Resolves
    * with the number given back. May be called twice.
@@ -122,8 +128,13 @@ export class Bus {
       clock: systemClock,
       onOutcome: (outcome, delivery, attempt) => this.#reportOutcome(outcome, delivery, attempt),
     })
-    const consumer = await this.#connection.consume(queue, (delivery) => pipeline.run(delivery), { prefetch: policy.concurrency })
-    const running = runningConsumer(consumer, stopping, () => this.#running.delete(running))
+    const consumer = await this.#connection.consume(queue, (delivery) => pipeline.run(delivery), {
+      prefetch: policy.concurrency,
+      ordered: isSingle(definition) && policy.concurrency === 1,
+    })
+    const lag = async (): Promise<number | undefined> =>
+      queue.exclusive ? undefined : (await this.#connection.inspect(consumer.queueName)).messages
+    const running = runningConsumer({ consumer, pipeline, lag, stopping, onStopped: () => this.#running.delete(running) })
     this.#running.add(running)
     return running
   }
@@ -187,7 +198,15 @@ export class Bus {
   }
 }
 
-function runningConsumer(consumer: Consumer, stopping: AbortController, onStopped: () => void): RunningConsumer {
+interface Running {
+  readonly consumer: Consumer
+  readonly pipeline: Pipeline
+  readonly lag: RunningConsumer['lag']
+  readonly stopping: AbortController
+  readonly onStopped: () => void
+}
+
+function runningConsumer({ consumer, pipeline, lag, stopping, onStopped }: Running): RunningConsumer {
   let stopped: Promise<number> | undefined
   const stop = async (deadlineMs: number): Promise<number> => {
     const timer = systemClock.after(Math.max(0, deadlineMs - LAST_WORDS_MS), () =>
@@ -205,6 +224,13 @@ function runningConsumer(consumer: Consumer, stopping: AbortController, onStoppe
     get inFlight() {
       return consumer.inFlight
     },
+    get oldestMs() {
+      return pipeline.oldestMs
+    },
+    get sinceProgressMs() {
+      return pipeline.sinceProgressMs
+    },
+    lag,
     stop: ({ deadlineMs = 25_000 } = {}) => (stopped ??= stop(deadlineMs)),
   }
 }

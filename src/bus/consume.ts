@@ -82,6 +82,10 @@ export interface ConsumerDefinition {
   readonly broadcast: boolean
 }
 
+/** One consumer at a time may be on this queue, so that a successor can only begin when its predecessor has gone. */
+export const isSingle = ({ queue: { name, exclusive, arguments: given } }: ConsumerDefinition): boolean =>
+  given['x-single-active-consumer'] === true || (exclusive && name !== '')
+
 export const isConsumerDefinition = (value: unknown): value is ConsumerDefinition =>
   typeof value === 'object' && value !== null && Reflect.get(value, 'kind') === 'consumer' && isQueue(Reflect.get(value, 'queue'))
 

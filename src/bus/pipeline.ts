@@ -50,6 +50,9 @@ export class Pipeline {
   readonly #running = new Map<string, Promise<Verdict>>()
   /** Handled, but the link was lost before the ack: acked when they come again, not handled again. */
   readonly #handledButLost = new Set<string>()
+  /** When each delivery at work here came, oldest first. */
+  readonly #begun = new Set<{ readonly at: number }>()
+  #lastDoneAt: number | undefined
   #free: number
   readonly #queueing: (() => void)[] = []
 
@@ -61,8 +64,27 @@ export class Pipeline {
     this.#free = policy.concurrency
   }
 
+  /** How long the oldest delivery here has been at work; undefined where there is none. Milliseconds. */
+  get oldestMs(): number | undefined {
+    const [oldest] = this.#begun
+    return oldest && this.#options.clock.monotonic() - oldest.at
+  }
+
+  /** Since a delivery last went all the way, whatever became of it; undefined where none has. Milliseconds. */
+  get sinceProgressMs(): number | undefined {
+    return this.#lastDoneAt === undefined ? undefined : this.#options.clock.monotonic() - this.#lastDoneAt
+  }
+
   /** Takes one delivery all the way. Never rejects. */
   async run(delivery: Delivery): Promise<void> {
+    const begun = { at: this.#options.clock.monotonic() }
+    this.#begun.add(begun)
+    await this.#run(delivery)
+    this.#begun.delete(begun)
+    this.#lastDoneAt = this.#options.clock.monotonic()
+  }
+
+  async #run(delivery: Delivery): Promise<void> {
     const attempt = attemptsOf(delivery) + 1
     const verdict = await this.#judge(delivery, attempt)
     let outcome: Outcome

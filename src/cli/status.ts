@@ -51,13 +51,18 @@ function describe(now: Status & { readonly pid: number }): string {
       : [
           `The last reload was refused at ${lastReloadRefusal.at}, so nothing is scaled or replaced: ${printable(lastReloadRefusal.reason)}`,
         ]),
-    table('Processes', ['label', 'state', 'pid', 'up', 'restarts', 'requests', 'in flight', 'memory', 'bus', 'note'], units.map(row)),
+    table(
+      'Processes',
+      ['label', 'state', 'pid', 'up', 'restarts', 'requests', 'in flight', 'oldest', 'lag', 'memory', 'bus', 'note'],
+      units.map(row),
+    ),
     '',
   ].join('\n')
 }
 
 function row(report: UnitReport): Cell[] {
-  const { label, state, pid, uptimeMs, restarts, requests, inFlight, memoryMb, connected, subscribed, failure, replacing, spent } = report
+  const { label, state, pid, uptimeMs, restarts, requests, inFlight, oldestMs, lag, memoryMb } = report
+  const { connected, subscribed, failure, replacing, spent } = report
   const bus = connected === undefined ? '' : connected ? (subscribed === false ? 'not subscribed' : 'connected') : 'away'
   const note = failure ?? [replacing ? 'being replaced' : '', spent ?? ''].filter(Boolean).join(': ')
   return [
@@ -68,6 +73,8 @@ function row(report: UnitReport): Cell[] {
     restarts,
     requests ?? 0,
     inFlight ?? 0,
+    oldestMs === undefined ? '' : duration(oldestMs),
+    String(lag ?? ''),
     memoryMb === undefined ? '' : `${memoryMb} MiB`,
     bus,
     note,

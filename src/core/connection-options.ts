@@ -65,6 +65,11 @@ export interface ConsumeOptions {
   readonly exclusive?: boolean
   /** The broker forgets messages as it sends them; what a crash holds is lost. @default false */
   readonly noAck?: boolean
+  /**
+   * For a queue with a single active consumer, with `prefetch: 1`: at a stop the message in hand is finished before the next
+   * consumer gets one. What is not finished by the stop's deadline goes back, in its place, when the connection closes. @default false
+   */
+  readonly ordered?: boolean
   /** Rejects with `ConnectionError` when not subscribed by then; it keeps trying until then. Milliseconds. @default Infinity */
   readonly deadlineMs?: number
   /** `x-priority`, `x-stream-offset` and the like. */

@@ -130,6 +130,7 @@ export class Connection {
       prefetch: options.prefetch ?? 100,
       exclusive: options.exclusive ?? false,
       noAck: options.noAck ?? false,
+      ordered: options.ordered ?? false,
       arguments: options.arguments ?? {},
       codecs: this.#codecs,
       clock: this.#options.clock,
@@ -163,7 +164,7 @@ export class Connection {
   get(queue: Queue | string): Promise<Delivery | undefined> {
     return this.#ask(async (session) => {
       const incoming = await session.get(nameOf(queue))
-      return incoming && new Delivery(incoming, this.#codecs, () => undefined)
+      return incoming && new Delivery(incoming, this.#codecs, () => true)
     })
   }
 

@@ -5,7 +5,7 @@ import { Delivery } from './delivery.ts'
 import type { Queue } from './entities.ts'
 import { LinkedList } from './linked-list.ts'
 import type { Headers } from './message.ts'
-import type { Incoming, Session, Subscription } from './transport.ts'
+import type { Incoming, Session, Settlement, Subscription } from './transport.ts'
 
 /** Settles the delivery itself. What it throws goes to `onEvent`, and the delivery back to the queue after a pause. */
 export type DeliveryHandler = (delivery: Delivery) => void | Promise<void>
@@ -16,6 +16,7 @@ export interface ConsumerOptions {
   readonly prefetch: number
   readonly exclusive: boolean
   readonly noAck: boolean
+  readonly ordered: boolean
   readonly arguments: Headers
   readonly codecs: Codecs
   readonly clock: Clock
@@ -35,6 +36,8 @@ export class Consumer {
   #subscription: Subscription | undefined
   #handling = 0
   #stopping = false
+  /** Not given back one by one, see `#onSettling`. */
+  #keptBack = 0
   #idle: (() => void) | undefined
 
   /** @internal */
@@ -59,12 +62,13 @@ export class Consumer {
 
   /**
    * Cancels, waits until everything held is settled or `deadlineMs` is over, and gives back the rest. Resolves with
-   * the number given back. May be called twice.
+   * the number given back. May be called twice. An ordered one holds its place until then, see `ConsumeOptions.ordered`.
    */
   async stop(options: { deadlineMs?: number } = {}): Promise<number> {
     const { deadlineMs = 25_000 } = options
+    const { ordered } = this.#options
     this.#stopping = true
-    await this.#subscription?.cancel()
+    if (!ordered || this.#unsettled.size === 0) await this.#subscription?.cancel()
     if (this.inFlight > 0) {
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#idle = resolve
@@ -76,7 +80,7 @@ export class Consumer {
     await Promise.all(left.map((delivery) => delivery.release()))
     this.#subscription = undefined
     this.#options.onStopped(this)
-    return left.length
+    return ordered ? this.#keptBack : left.length
   }
 
   /** Declares the queue and subscribes on a live session. @internal */
@@ -113,7 +117,7 @@ export class Consumer {
   }
 
   #receive(incoming: Incoming): void {
-    const delivery = new Delivery(incoming, this.#options.codecs, this.#onSettled)
+    const delivery = new Delivery(incoming, this.#options.codecs, this.#onSettling)
     if (!this.#options.noAck) this.#unsettled.add(delivery)
     let result: void | Promise<void>
     try {
@@ -139,9 +143,25 @@ export class Consumer {
     await delivery.requeue()
   }
 
-  readonly #onSettled = (delivery: Delivery): void => {
+  readonly #onSettling = (delivery: Delivery, settlement: Settlement): boolean => {
     this.#unsettled.delete(delivery)
+    const telling = !this.#stopping || !this.#options.ordered || this.#inOrder(settlement)
     if (this.#idle) this.#checkIdle()
+    return telling
+  }
+
+  /**
+   * Of the last delivery of an ordered consumer that stops. Done, it is the next consumer's turn: the broker reads the cancel
+   * before the ack, and so has no reason to send us another. Not done, it must come before all that waits, which only the
+   * end of the connection does: a cancel first would let the next consumer begin with a later message.
+   */
+  #inOrder(settlement: Settlement): boolean {
+    if (settlement === 'ack' || settlement === 'reject') {
+      void this.#subscription?.cancel()
+      return true
+    }
+    this.#keptBack++
+    return false
   }
 
   #checkIdle(): void {

@@ -4,6 +4,9 @@ import type { MessageProperties } from './message.ts'
 import type { Linked } from './linked-list.ts'
 import type { Incoming, Settlement } from './transport.ts'
 
+/** Called once, before the broker is told; false keeps it from being told. */
+export type OnSettling = (delivery: Delivery, settlement: Settlement) => boolean
+
 export class Delivery implements Linked<Delivery> {
   /** For the consumer that holds it. @internal */
   list: object | undefined
@@ -13,17 +16,17 @@ export class Delivery implements Linked<Delivery> {
   next: Delivery | undefined
   readonly #incoming: Incoming
   readonly #codecs: Codecs
-  readonly #onSettled: (delivery: Delivery) => void
+  readonly #onSettling: OnSettling
   #settled = false
   #lost = false
   #payload: unknown
   #decoded = false
 
   /** @internal */
-  constructor(incoming: Incoming, codecs: Codecs, onSettled: (delivery: Delivery) => void) {
+  constructor(incoming: Incoming, codecs: Codecs, onSettling: OnSettling) {
     this.#incoming = incoming
     this.#codecs = codecs
-    this.#onSettled = onSettled
+    this.#onSettling = onSettling
   }
 
   get body(): Uint8Array {
@@ -115,8 +118,8 @@ export class Delivery implements Linked<Delivery> {
   #settle(settlement: Settlement): Promise<boolean> {
     if (this.#settled) return SETTLED_BEFORE
     this.#settled = true
+    if (!this.#onSettling(this, settlement)) return NOT_TOLD
     const told = this.#incoming.settle(settlement)
-    this.#onSettled(this)
     // Shared promises: at full speed an allocation per ack would show.
     return typeof told === 'boolean' ? (told ? TOLD : NOT_TOLD) : told
   }

@@ -85,6 +85,8 @@ export interface QueueOptions {
   overflow?: 'drop-head' | 'reject-publish'
   /** 1 to 255; makes it a priority queue. */
   maxPriority?: number
+  /** Only one consumer gets messages, the next when it has gone; with `concurrency: 1` their order is kept. @default false */
+  singleActiveConsumer?: boolean
   /** The broker moves rejected and expired messages there. For `consume`'s own dead letters see `deadLetter`. */
   deadLetterExchange?: Exchange | string
   deadLetterRoutingKey?: string
@@ -156,6 +158,7 @@ export function queue(name: string, options: QueueOptions = {}): Queue {
       maxLengthBytes: whole(),
       overflow: oneOf(['drop-head', 'reject-publish']),
       maxPriority: whole({ min: 1, max: 255 }),
+      singleActiveConsumer: flag(),
       deadLetterExchange: instance<Exchange | string>(
         'an exchange or its name',
         (v): v is Exchange | string => typeof v === 'string' || isExchange(v),
@@ -196,6 +199,7 @@ export function queue(name: string, options: QueueOptions = {}): Queue {
         'x-max-length-bytes': read.maxLengthBytes,
         'x-overflow': read.overflow,
         'x-max-priority': read.maxPriority,
+        'x-single-active-consumer': read.singleActiveConsumer || undefined,
         'x-dead-letter-exchange': deadLetterExchange,
         'x-dead-letter-routing-key': read.deadLetterRoutingKey,
         ...read.arguments,

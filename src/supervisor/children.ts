@@ -42,6 +42,7 @@ export function spawnChild(state: State, unit: Unit, label: string, { config, ge
     startedAt: now(state),
     phase: 'starting',
     canary,
+    held: false,
     pid: undefined,
     deadline: undefined,
     lastBeatAt: now(state),
@@ -90,10 +91,24 @@ export function startChild(state: State, child: Child, config: ResolvedConfig): 
   })
 }
 
-/** Lets a consumer that is ready subscribe; the other roles work as soon as they are ready. */
+/** Lets a consumer that is ready subscribe, as soon as it may; the other roles work as soon as they are ready. */
 export function activate(state: State, child: Child): void {
   child.canary = false
-  if (child.unit.role === 'consumers') state.commands.push({ type: 'send', child: child.id, message: { type: 'activate' } })
+  child.held = child.unit.role === 'consumers'
+  release(state)
+}
+
+/** Consumers that held back for a predecessor that has gone meanwhile. */
+export function release(state: State): void {
+  for (const child of state.children.values()) {
+    if (!child.held || child.phase === 'stopping' || (child.status.single === true && hasPredecessor(state, child))) continue
+    child.held = false
+    state.commands.push({ type: 'send', child: child.id, message: { type: 'activate' } })
+  }
+}
+
+function hasPredecessor(state: State, { id, label }: Child): boolean {
+  return [...state.children.values()].some((other) => other.label === label && other.id < id)
 }
 
 /** Asks a child to finish what it holds and end. Asked again, only the earlier deadline counts. */

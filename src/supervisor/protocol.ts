@@ -45,6 +45,14 @@ export interface UnitStatus {
   readonly subscribed?: boolean
   /** Requests or deliveries being handled. */
   readonly inFlight?: number
+  /** Consumers: how long the oldest delivery has been at work; absent where there is none. Milliseconds. */
+  readonly oldestMs?: number
+  /** Consumers: since a delivery was last done with; absent where none was. Milliseconds. */
+  readonly sinceProgressMs?: number
+  /** Consumers: messages that wait in its queues, counted every second. */
+  readonly lag?: number
+  /** Consumers: its queues take one consumer at a time, so it may subscribe only when its predecessor has gone. */
+  readonly single?: boolean
   /** Web: requests that have come so far. */
   readonly requests?: number
   /** Resident memory of the process. MiB. */

@@ -32,6 +32,8 @@ export interface Child {
   phase: 'loading' | 'loaded' | 'starting' | 'ready' | 'stopping'
   /** Started by a reload that is not decided yet, so that nothing may depend on it. */
   canary: boolean
+  /** It may work, but its queues take one consumer at a time and its predecessor is not gone yet. */
+  held: boolean
   pid: number | undefined
   deadline: { readonly at: number; readonly why: 'load' | 'start' | 'stop' } | undefined
   lastBeatAt: number

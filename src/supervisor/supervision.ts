@@ -3,7 +3,18 @@
  * driven by the state it sees rather than by the order of events, so that any interleaving ends in the same place.
  */
 import type { ResolvedConfig } from '../config/types.ts'
-import { activate, becomeHost, endOf, headOf, isConnecting, LOADER_STOP_MS, spawnLoader, startChild, stopChild } from './children.ts'
+import {
+  activate,
+  becomeHost,
+  endOf,
+  headOf,
+  isConnecting,
+  LOADER_STOP_MS,
+  release,
+  spawnLoader,
+  startChild,
+  stopChild,
+} from './children.ts'
 import { nextDeadline, passDeadlines } from './deadlines.ts'
 import type { Command, Event, MasterSignal } from './events.ts'
 import { EXIT } from './exit-codes.ts'
@@ -184,6 +195,7 @@ function onLoaded(state: State, child: Child, loaded: ResolvedConfig): void {
 
 function onExit(state: State, child: Child, exit: Exit): void {
   state.children.delete(child.id)
+  release(state)
   const how = endOf(child, exit)
   if (state.stop) {
     // The child's own word that it could not finish, see its exit codes.

@@ -26,6 +26,11 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
   let stopBudgetMs = DEFAULT_STOP_MS
   let ending = false
 
+  const beat = (): void => {
+    const memoryMb = Math.round(process.memoryUsage.rss() / 2 ** 20)
+    void channel.send({ type: 'beat', status: { ...status(), memoryMb } })
+  }
+
   const exit = async (code: number, last?: FromChild): Promise<void> => {
     if (last) await channel.send(last)
     // A lock held by native code can hang process.exit(); the master kills the child then.
@@ -54,6 +59,8 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
     unit = await started
     status = unit.status
     if (ending) return
+    // What the master has to know before it lets the unit work.
+    beat()
     await channel.send({ type: 'ready' })
     // The cache is written at a clean exit only, which a killed child never has.
     flushCompileCache()
@@ -108,8 +115,7 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
       fail(error)
     })
   })
-  const memoryMb = (): number => Math.round(process.memoryUsage.rss() / 2 ** 20)
-  setInterval(() => void channel.send({ type: 'beat', status: { ...status(), memoryMb: memoryMb() } }), BEAT_MS).unref()
+  setInterval(beat, BEAT_MS).unref()
   void channel.send({ type: 'beat', status: {} })
 }
 

@@ -19,7 +19,7 @@ describe('a delivery with unreadable properties', () => {
       deliveryCount: undefined,
       settle: (settlement: string) => (settled.push(settlement), true),
     }
-    const delivery = new Delivery(incoming, new Codecs(), () => undefined)
+    const delivery = new Delivery(incoming, new Codecs(), () => true)
     expect(delivery.properties).toEqual({})
     expect(() => delivery.payload).toThrow('header table cut short')
     expect(await delivery.reject()).toBe(true)

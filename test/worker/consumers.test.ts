@@ -77,6 +77,10 @@ describe.each([
     child.send({ type: 'activate' })
     await waitFor(() => handledIds(child).includes('early'), { what: 'the message that waited' })
     await waitFor(() => child.status()?.subscribed === true, { what: 'a beat that tells it is subscribed' })
+    await waitFor(() => child.status()?.sinceProgressMs !== undefined && child.status()?.inFlight === 0, {
+      what: 'a beat that tells it is done',
+    })
+    expect(child.status()).not.toHaveProperty('oldestMs')
     expect(await child.stop()).toEqual({ code: 0, signal: null })
   })
 
@@ -87,6 +91,9 @@ describe.each([
     child.send({ type: 'activate' })
     for (const id of ['a', 'b', 'c', 'd']) await publish({ id, do: 'slow', ms: 1_500 })
     await waitFor(() => child.status()?.inFlight === 2, { what: 'two deliveries in flight' })
+    await waitFor(() => child.status()?.lag === 2, { what: 'a beat that tells of the two that wait' })
+    expect(child.status()?.oldestMs).toBeGreaterThan(0)
+    expect(child.status()).not.toHaveProperty('sinceProgressMs')
     expect(await child.stop({ deadlineMs: 10_000 })).toEqual({ code: 0, signal: null })
     expect(handledIds(child).toSorted()).toEqual(['a', 'b'])
     await waitFor(async () => (await waiting()) === 2, { what: 'two messages left' })

@@ -137,7 +137,6 @@ export function memorySession(engine: Engine, clock: Clock): Session {
     },
     async close() {
       if (!open) return
-      for (const tag of subscriptions.keys()) channel.cancel(tag)
       engine.flush()
       end('untouched')
     },

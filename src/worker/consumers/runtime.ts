@@ -1,12 +1,13 @@
 /** One instance of a consumer: its entry loaded, its bus, its subscriptions. Runs in a process or in a thread alike. */
 import type { RunningConsumer } from '../../bus/bus.ts'
-import { type ConsumerDefinition, isConsumerDefinition } from '../../bus/consume.ts'
+import { type ConsumerDefinition, isConsumerDefinition, isSingle } from '../../bus/consume.ts'
 import { ClosedError, messageOf, WorkerError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry, type Exports } from '../entry.ts'
 import type { Log } from '../log.ts'
+import { combined, lagOf, progressOf } from './progress.ts'
 import { hostResources, untilConnected } from '../resources.ts'
 
 export interface InstanceOptions {
@@ -41,11 +42,13 @@ export async function openInstance({ name, entry, log, signal, report }: Instanc
     // Registers itself with the resources, as every bus of the entry does.
     const bus = createBus({ source: name })
     const running: RunningConsumer[] = []
+    const lag = lagOf(running)
     let subscribed = false
     const status = (): UnitStatus => ({
       connected: resources.connected() === true,
       subscribed: subscribed && running.every((consumer) => consumer.subscribed),
-      inFlight: running.reduce((sum, consumer) => sum + consumer.inFlight, 0),
+      single: definitions.some(isSingle),
+      ...combined([...running.map(progressOf), lag.counted]),
     })
     report(status)
     await unlessAborted(
@@ -58,12 +61,14 @@ export async function openInstance({ name, entry, log, signal, report }: Instanc
         try {
           for (const definition of definitions) running.push(await untilConnected(() => bus.consume(definition)))
           subscribed = true
+          lag.watch()
         } catch (error) {
           // Closed by a stop that came first.
           if (!(error instanceof ClosedError)) throw error
         }
       },
       async stop(deadline) {
+        lag.unwatch()
         const budget = deadline.leaving(SHARE_AFTER_HANDLERS)
         const givenBack = await Promise.all(running.map((consumer) => stopConsumer(consumer, budget, log)))
         const unclosed = await resources.close(deadline)

@@ -36,12 +36,14 @@ port.on('message', (message: ToThread) => {
   const done = message.type === 'stop' ? stop(message.deadlineMs) : instance?.activate()
   done?.catch(fail)
 })
-setInterval(() => say({ type: 'beat', status: status() }), THREAD_BEAT_MS).unref()
+const beat = (): void => say({ type: 'beat', status: status() })
+setInterval(beat, THREAD_BEAT_MS).unref()
 
 const opening = openInstance({ name, entry, log, signal: starting.signal, report: (early) => void (status = early) })
 try {
   instance = await opening
   status = instance.status
+  beat()
   say({ type: 'ready' })
 } catch (error) {
   if (!starting.signal.aborted) fail(error)

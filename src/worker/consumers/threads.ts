@@ -7,6 +7,7 @@ import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { unlessAborted, type Deadline } from '../deadline.ts'
 import type { Log } from '../log.ts'
 import type { Unit, UnitContext } from '../unit.ts'
+import { shared } from './progress.ts'
 import { startThread, type Thread, type ThreadEnd } from './thread.ts'
 
 type ConsumerSettings = ResolvedConfig['consumers'][string]
@@ -103,6 +104,7 @@ function sum(statuses: readonly UnitStatus[]): UnitStatus {
   return {
     connected: statuses.every(({ connected }) => connected === true),
     subscribed: statuses.every(({ subscribed }) => subscribed === true),
-    inFlight: statuses.reduce((total, { inFlight }) => total + (inFlight ?? 0), 0),
+    single: statuses.some(({ single }) => single === true),
+    ...shared(statuses),
   }
 }
