@@ -64,10 +64,13 @@ export class ConnectionError extends OmnibusError {
   readonly code = 'ERR_OMNIBUS_CONNECTION'
   /** True when trying again with the same settings cannot help (wrong password, unknown vhost). */
   readonly fatal: boolean
+  /** True when the host had taken the link, and it broke afterwards without a word: the host is there. */
+  readonly cut: boolean
 
-  constructor(message: string, options?: { cause?: unknown; fatal?: boolean }) {
+  constructor(message: string, options?: { cause?: unknown; fatal?: boolean; cut?: boolean }) {
     super(message, options)
     this.fatal = options?.fatal ?? false
+    this.cut = options?.cut ?? false
   }
 }
 

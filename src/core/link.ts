@@ -2,6 +2,7 @@
  * One purpose's link to the broker: opens a session, brings it up, and opens the next when it dies. Together with
  * `Publisher` and `Consumer`, which say what "up" means, this is the only recovery there is.
  */
+import { Backoff, type Ended } from './backoff.ts'
 import { type Clock, type Timer, sleep } from './clock.ts'
 import { ask, type Credentials, type CredentialsSource, keepRenewed, withCredentials } from './credentials.ts'
 import { ClosedError, ConnectionError, messageOf } from './errors.ts'
@@ -30,8 +31,8 @@ export interface LinkOptions {
 
 /** A broker that accepts us but never answers what we declare is as good as gone. Milliseconds. */
 const BRING_UP_MS = 30_000
-/** Longest wait after a session that was up, though only for a moment. Milliseconds. */
-const SOON_MS = 500
+/** A session that was up for longer than this lived; one that broke sooner may be a broker that lets go of us at once. Milliseconds. */
+const LIVED_MS = 1_000
 
 interface Waiter {
   readonly resolve: (session: Session) => void
@@ -114,20 +115,14 @@ export class Link {
 
   /** Runs until closed: one turn per session. */
   async #run(): Promise<void> {
-    const { urls, backoff, clock } = this.#options
-    let failures = 0
+    const { urls, clock } = this.#options
+    const backoff = new Backoff({ ...this.#options.backoff, hosts: urls.length })
     for (let turn = 0; !this.#closing.signal.aborted; turn++) {
-      const url = urls[turn % urls.length]!
-      const openedAt = clock.monotonic()
-      const { error, wasUp, accepted } = await this.#live(url)
+      const ended = await this.#live(urls[turn % urls.length]!)
+      const { error } = ended
       if (this.#closing.signal.aborted) return
       this.#lastError = error
-      // A host that took us is there: it is followed at once, or soon where it let go of us at once. Only those that do not let us
-      // get up are asked less and less often.
-      const lived = wasUp && clock.monotonic() - openedAt > 1_000
-      failures = lived ? 0 : wasUp ? 1 : failures + 1
-      const pause = lived ? jitter(backoff.minMs) : this.#pause(failures, urls.length, error)
-      const retryInMs = accepted && !error.fatal ? Math.min(pause, SOON_MS) : pause
+      const retryInMs = backoff.after(ended)
       this.#options.onDown(error, retryInMs)
       if (error.fatal) for (const waiter of this.#waiters) waiter.reject(error)
       await sleep(retryInMs, { clock, signal: this.#closing.signal }).catch(() => undefined)
@@ -135,7 +130,7 @@ export class Link {
   }
 
   /** One session from opening to death. Resolves with the reason; never rejects. */
-  async #live(url: URL): Promise<{ error: ConnectionError; wasUp: boolean; accepted: boolean }> {
+  async #live(url: URL): Promise<Ended> {
     const { admit, bringUp, clock, connectTimeoutMs, credentials, heartbeatMs, name, onBlocked, onUp, transportFor } = this.#options
     const { signal } = this.#closing
     const died = Promise.withResolvers<ConnectionError>()
@@ -145,7 +140,12 @@ export class Link {
     let watchdog: Timer | undefined
     let renewal: Timer | undefined
     let granted: Credentials | undefined
-    let wasUp = false
+    let upAt: number | undefined
+    const end = (error: ConnectionError): Ended => ({
+      error,
+      opened: session !== undefined,
+      lived: upAt !== undefined && clock.monotonic() - upAt > LIVED_MS,
+    })
     try {
       admit(url)
       this.#transport = await transportFor(url)
@@ -160,7 +160,7 @@ export class Link {
       )
       await Promise.race([bringUp(session, this.#transport), death]).finally(() => slow.cancel())
       this.#session = session
-      wasUp = true
+      upAt = clock.monotonic()
       watchdog = this.#watch(session, died.resolve)
       if (credentials && granted) {
         const onFailed = this.#options.onCredentialsFailed
@@ -168,7 +168,7 @@ export class Link {
       }
       onUp()
       for (const waiter of this.#waiters) waiter.resolve(session)
-      return { error: await died.promise, wasUp, accepted: true }
+      return end(await died.promise)
     } catch (cause) {
       // Brought up in part only: nothing of it may go on beside the next one.
       session?.destroy()
@@ -177,7 +177,7 @@ export class Link {
         cause instanceof ConnectionError && !(granted && cause.fatal)
           ? cause
           : new ConnectionError(`${redactUrl(url.href)}: ${messageOf(cause)}`, { cause })
-      return { error, wasUp, accepted: session !== undefined }
+      return end(error)
     } finally {
       signal.removeEventListener('abort', onClosing)
       watchdog?.cancel()
@@ -203,20 +203,7 @@ export class Link {
     return { cancel: () => timer.cancel() }
   }
 
-  /** Doubles per full pass over the hosts; a refusal for good is asked again slowly, since only people change it. */
-  #pause(failures: number, hosts: number, error: ConnectionError): number {
-    const { minMs, maxMs } = this.#options.backoff
-    const pass = Math.floor((failures - 1) / hosts)
-    const ms = Math.min(maxMs, minMs * 2 ** Math.min(pass, 20))
-    return jitter(error.fatal ? Math.max(ms, Math.min(5_000, maxMs)) : ms)
-  }
-
   #hosts(): string {
     return this.#options.urls.map((url) => redactUrl(url.href)).join(', ')
   }
-}
-
-/** Between half and the whole of `ms`, so that many clients do not come back in step. */
-function jitter(ms: number): number {
-  return ms / 2 + Math.random() * (ms / 2)
 }

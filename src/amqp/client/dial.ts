@@ -30,11 +30,13 @@ export function dial(target: Target, tls: TlsMaterial, signal: AbortSignal): Pro
       socket.on('error', () => undefined)
       socket.destroy()
     }
-    const onError = (cause: Error): void => {
-      finish(() => reject(new ConnectionError(`Cannot connect to ${describeTarget(target)}: ${reason(cause)}`, { cause })))
+    const onError = (cause: NodeJS.ErrnoException): void => {
+      // Only a socket that was taken can be reset, in the middle of TLS.
+      const cut = cause.code === 'ECONNRESET'
+      finish(() => reject(new ConnectionError(`Cannot connect to ${describeTarget(target)}: ${reason(cause)}`, { cause, cut })))
     }
     const onClose = (): void => {
-      finish(() => reject(new ConnectionError(`Cannot connect to ${describeTarget(target)}: it closed the connection`)))
+      finish(() => reject(new ConnectionError(`Cannot connect to ${describeTarget(target)}: it closed the connection`, { cut: true })))
     }
     signal.addEventListener('abort', onAbort, { once: true })
     socket.once('error', onError)

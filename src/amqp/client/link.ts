@@ -41,9 +41,9 @@ export class Link {
     })
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('error', (cause: Error) =>
-      this.break(new ConnectionError(`The connection to ${options.label} broke: ${cause.message}`, { cause })),
+      this.break(new ConnectionError(`The connection to ${options.label} broke: ${cause.message}`, { cause, cut: true })),
     )
-    const onEnd = (): void => this.break(new ConnectionError(`${options.label} closed the connection without a word`))
+    const onEnd = (): void => this.break(new ConnectionError(`${options.label} closed the connection without a word`, { cut: true }))
     socket.on('end', onEnd)
     socket.on('close', onEnd)
   }
