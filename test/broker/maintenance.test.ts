@@ -62,6 +62,30 @@ describe('the file of the store', () => {
     store.close(true)
   })
 
+  test('takes settled messages together, soon, and with what somebody waits for', () => {
+    const path = place()
+    const store = openStore(path)
+    const h = harness(store)
+    h.queue('q')
+    fill(h, 'q', 1200)
+    const c = h.peer()
+    c.channel.consume({ queue: 'q', tag: '', noAck: false, exclusive: false, arguments: {}, prefetch: 100 })
+    h.turn()
+    // It gets more at once, though nothing is deleted yet.
+    c.channel.ack(100, true)
+    h.turn()
+    expect(c.take()).toHaveLength(200)
+    expect(rows(path)).toBe(1200)
+    h.clock.pass(10)
+    expect(rows(path)).toBe(1100)
+    c.channel.ack(200, true)
+    h.turn()
+    c.publish('', 'q', 'last')
+    h.turn()
+    expect(rows(path)).toBe(1001)
+    store.close(false)
+  })
+
   test('is left alone while there is nothing to do', () => {
     const path = place()
     const store = openStore(path)
@@ -129,6 +153,7 @@ describe('much that is dropped', () => {
       return got
     }
     expect(take()).toEqual(['0', ...Array.from({ length: 300 }, (_, n) => `${n}`)])
+    h.engine.flush()
     tendUntilSettled(store)
     expect(h.depth('q')).toBe(0)
     store.close(true)

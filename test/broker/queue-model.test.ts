@@ -214,6 +214,8 @@ class Run {
   #reopen(clean: boolean): void {
     this.#h.turn()
     this.#delivered(this.#peer.take())
+    // What was settled last has had its time, or it would come again.
+    this.#h.engine.flush()
     if (clean) {
       this.#peer.channel.close('untouched')
       this.#h.engine.close()

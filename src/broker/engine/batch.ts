@@ -29,7 +29,12 @@ export class Batch {
   readonly returned: Entry[] = []
 
   get empty(): boolean {
-    return this.published.length === 0 && this.moved.length === 0 && this.removed.length === 0 && this.returned.length === 0
+    return this.mayWait && this.removed.length === 0
+  }
+
+  /** Nobody waits for it, and nothing is lost if it never happens. */
+  get mayWait(): boolean {
+    return this.published.length === 0 && this.moved.length === 0 && this.returned.length === 0
   }
 
   /** What the store must do, or undefined when there is nothing. */

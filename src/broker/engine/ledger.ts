@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/clock.ts'
+import type { Clock, Timer } from '../../core/clock.ts'
 import { Batch } from './batch.ts'
 import type { Queue } from './queue.ts'
 import { internalError, resourceError } from './refusals.ts'
@@ -6,6 +6,9 @@ import { type Store, StoreFailedError, StoreFullError, type Writes } from './sto
 
 /** After a failed commit, when what was settled in it is tried again. Milliseconds. */
 const RETRY_MS = 250
+/** How long settled messages wait for company before a transaction of their own, and how many at most. Milliseconds. */
+const LINGER_MS = 10
+const LINGERING = 1000
 const FAILED = 'the store of the broker failed'
 
 export interface LedgerOptions {
@@ -19,13 +22,15 @@ export interface LedgerOptions {
 
 /**
  * Gathers what happens in one turn of the event loop into one transaction, and lets it have effect only after the commit:
- * messages become ready, publishers hear of it, queues deliver.
+ * messages become ready, publishers hear of it, queues deliver. Settled messages alone have theirs some turns later, since
+ * nobody waits for it: should the broker die before, they come again, as they would had their acks come too late.
  */
 export class Ledger {
   readonly #options: LedgerOptions
   #batch = new Batch()
   #touched = new Set<Queue>()
   #scheduled = false
+  #lingering: Timer | undefined
   #failed: unknown
 
   constructor(options: LedgerOptions) {
@@ -48,13 +53,15 @@ export class Ledger {
     if (this.#scheduled) return
     this.#scheduled = true
     this.#options.defer(() => {
-      if (this.#scheduled) this.flush()
+      if (this.#scheduled) this.#endTurn()
     })
   }
 
   /** Commits now. Never throws: publishers hear of a failure. */
   flush(): void {
     this.#scheduled = false
+    this.#lingering?.cancel()
+    this.#lingering = undefined
     const batch = this.#batch
     this.#batch = new Batch()
     const problem = this.#commit(batch)
@@ -75,6 +82,14 @@ export class Ledger {
       this.#fail(error)
       throw internalError(FAILED)
     }
+  }
+
+  #endTurn(): void {
+    const { store, clock } = this.#options
+    if (!store || !this.#batch.mayWait || this.#batch.removed.length >= LINGERING) return this.flush()
+    this.#scheduled = false
+    this.#lingering ??= clock.after(LINGER_MS, () => this.flush(), { unref: true })
+    this.#pump()
   }
 
   /** Returns what went wrong. */
