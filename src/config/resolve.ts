@@ -2,9 +2,10 @@
 import { statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { ConfigError, type Problem } from '../core/errors.ts'
-import { callable, type Field, type Fields, object, oneOf, record, show, text, whole } from '../core/options.ts'
+import { callable, type Field, type Fields, list, object, oneOf, record, show, text, whole } from '../core/options.ts'
 import { redactUrl } from '../core/redact.ts'
-import { ADDRESS_EXPECTED, normalAddress } from './address.ts'
+import { accessLogFormat } from './access-log.ts'
+import { ADDRESS_EXPECTED, isNetwork, normalAddress } from './address.ts'
 import { defaultBind, defaultWorkers, type Environment } from './environment.ts'
 import type {
   BusConfig,
@@ -34,6 +35,7 @@ const RESERVED = ['web', 'hooks', 'broker', 'config']
 
 const path = text({ expected: 'a path', test: (value) => value !== '' })
 const address = text({ expected: ADDRESS_EXPECTED, test: (value) => normalAddress(value, '/') !== undefined })
+const network = text({ expected: 'an IP address, a network such as 10.0.0.0/8, or *', test: (value) => value === '*' || isNetwork(value) })
 const restart = object<RestartConfig>({
   minMs: whole({ min: 1 }),
   maxMs: whole({ min: 1 }),
@@ -57,7 +59,18 @@ const busUrl: Field<string | string[]> = {
 
 const FIELDS: Fields<OmnibusConfig> = {
   bus: object<BusConfig>({ url: busUrl, data: path, listen: address }),
-  web: object<WebConfig>({ ...unit, bind: address, workers: count, maxRequests: whole(), maxRequestsJitter: whole() }),
+  web: object<WebConfig>({
+    ...unit,
+    bind: address,
+    workers: count,
+    maxRequests: whole(),
+    maxRequestsJitter: whole(),
+    keepAliveTimeoutMs: whole({ min: 1 }),
+    headersTimeoutMs: whole(),
+    requestTimeoutMs: whole(),
+    accessLog: accessLogFormat,
+    forwardedAllowIps: list(network),
+  }),
   consumers: record(object<ConsumerConfig>({ ...unit, instances: count, kind: oneOf(['process', 'thread']) })),
   hooks: object<Hooks>({ onStarting: callable(), onExit: callable() }),
   gracefulTimeoutMs: whole({ min: 1 }),
@@ -173,6 +186,12 @@ function resolveWeb({ config, flags, base, root, own, env, problems }: WebContex
     workers: flags.workers ?? given.workers ?? defaultWorkers(env, problems),
     heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 10_000,
     startTimeoutMs: given.startTimeoutMs ?? 30_000,
+    keepAliveTimeoutMs: given.keepAliveTimeoutMs ?? 5_000,
+    headersTimeoutMs: given.headersTimeoutMs ?? 60_000,
+    requestTimeoutMs: given.requestTimeoutMs ?? 300_000,
+    // What was read is a format.
+    accessLog: String(given.accessLog ?? ''),
+    forwardedAllowIps: given.forwardedAllowIps ?? [],
     maxRequests: given.maxRequests ?? 0,
     maxRequestsJitter: given.maxRequestsJitter ?? 0,
     ...limitsOf(given),

@@ -41,6 +41,16 @@ export interface WebConfig {
   heartbeatTimeoutMs?: number
   /** A worker must listen by then. Milliseconds. @default 30_000 */
   startTimeoutMs?: number
+  /** How long a connection may be idle between two requests. Milliseconds. @default 5_000 */
+  keepAliveTimeoutMs?: number
+  /** How long a request's head may take, from its first byte, and how long the whole request. Milliseconds; 0 for ever. @default 60_000 */
+  headersTimeoutMs?: number
+  /** @default 300_000 */
+  requestTimeoutMs?: number
+  /** One line per request: true or '-' for Gunicorn's default format, or a format of its atoms. @default false */
+  accessLog?: boolean | string
+  /** Proxies whose X-Forwarded-For the access log believes for its `%(h)s`: addresses, networks (`10.0.0.0/8`) or `*`. @default [] */
+  forwardedAllowIps?: readonly string[]
   /** A worker that has had this many requests is replaced, the new one first. 0 never. @default 0 */
   maxRequests?: number
   /** Up to this many are added, at random for each worker, so that they do not go at the same time. @default 0 */
@@ -105,7 +115,11 @@ export interface ResolvedConfig {
   /** The folder relative paths start from. */
   readonly root: string
   readonly bus: { readonly urls: readonly string[]; readonly builtin: boolean; readonly data: string; readonly listen?: string }
-  readonly web?: Required<Omit<WebConfig, 'restart'>> & { readonly restart: ResolvedRestart }
+  readonly web?: Required<Omit<WebConfig, 'restart' | 'accessLog'>> & {
+    /** A format; empty: none. */
+    readonly accessLog: string
+    readonly restart: ResolvedRestart
+  }
   readonly consumers: Readonly<Record<string, Required<Omit<ConsumerConfig, 'restart'>> & { readonly restart: ResolvedRestart }>>
   /** Names of the server hooks the file has. */
   readonly hooks: readonly (keyof Hooks)[]

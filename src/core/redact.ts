@@ -26,6 +26,11 @@ export function redactText(text: string): string {
   return text.replace(URL_LIKE, (_, scheme: string, rest: string) => scheme + redactHosts(rest).replace(SECRET_PARAMETER, '$1***'))
 }
 
+/** The target of a request, which has no scheme to be known as a URL by: its secret parameters replaced. */
+export function redactTarget(target: string): string {
+  return target.replace(SECRET_PARAMETER, '$1***')
+}
+
 /** The same data with `redactText` applied to every text in it; for what is printed as JSON. */
 export function redactDeep(value: unknown): unknown {
   if (typeof value === 'string') return redactText(value)

@@ -7,6 +7,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export interface Log {
   /** `error` is written with its stack and its causes. */
   write(level: LogLevel, message: string, details?: { readonly error?: unknown; readonly [key: string]: unknown }): void
+  /** Whatever the level: a line that was asked for by itself. */
+  readonly print: (message: string) => void
   /** Lowest level that is written; the rest is dropped. */
   readonly level: LogLevel
   /** @default 'info' */
@@ -21,6 +23,9 @@ const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn
 export function createLog(label: string, output: NodeJS.WritableStream = process.stdout): Log {
   let unit = label
   let lowest: LogLevel = 'info'
+  const put = (record: Readonly<Record<string, unknown>>): void => {
+    output.write(`${JSON.stringify(redactDeep(record))}\n`)
+  }
   return {
     get level() {
       return lowest
@@ -29,8 +34,10 @@ export function createLog(label: string, output: NodeJS.WritableStream = process
       if (SEVERITY[level] < SEVERITY[lowest]) return
       const { error, ...rest } = details
       const shown = error === undefined ? {} : { err: describe(error) }
-      const record = { level: SEVERITY[level], time: Date.now(), pid: process.pid, unit, ...rest, ...shown, msg: message }
-      output.write(`${JSON.stringify(redactDeep(record))}\n`)
+      put({ level: SEVERITY[level], time: Date.now(), pid: process.pid, unit, ...rest, ...shown, msg: message })
+    },
+    print(message) {
+      put({ level: SEVERITY.info, time: Date.now(), pid: process.pid, unit, msg: message })
     },
     setLevel(level) {
       lowest = level

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { DEFAULT_FORMAT } from '../../src/config/access-log.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { resolveConfig, type ResolveContext } from '../../src/config/resolve.ts'
 import type { ResolvedConfig } from '../../src/config/types.ts'
@@ -49,6 +50,11 @@ describe('defaults', () => {
       workers: 1,
       heartbeatTimeoutMs: 10_000,
       startTimeoutMs: 30_000,
+      keepAliveTimeoutMs: 5_000,
+      headersTimeoutMs: 60_000,
+      requestTimeoutMs: 300_000,
+      accessLog: '',
+      forwardedAllowIps: [],
       maxRequests: 0,
       maxRequestsJitter: 0,
       ...limits,
@@ -147,6 +153,26 @@ describe('problems', () => {
       expect(problems({ web: { ...web, bind } })).toEqual([`web.bind: host:port, :port or unix:/path; ${JSON.stringify(bind)}`])
     },
   )
+
+  test('the access log: on, off, or a format of atoms that exist', () => {
+    const formatOf = (accessLog: unknown): unknown => resolve({ web: { ...web, accessLog } as never }).web?.accessLog
+    expect([false, '', true, '-', '%(h)s 100%%'].map(formatOf)).toEqual(['', '', DEFAULT_FORMAT, DEFAULT_FORMAT, '%(h)s 100%%'])
+    const atoms = 'atoms written %(X)s, X one of h l u t r m U q H s B b f a T D M L p {header}i {header}o {variable}e'
+    expect(problems({ web: { ...web, accessLog: '%(h)s %(x)s %h %({a}z)s 100%' } })).toEqual(
+      ['%(x)s', '%h', '%({a}z)s', '%'].map((part) => `web.accessLog: ${atoms}; ${JSON.stringify(part)}`),
+    )
+    expect(problems({ web: { ...web, accessLog: 1 } })).toEqual(['web.accessLog: true, false or a format such as "%(h)s %(r)s %(s)s"; 1'])
+  })
+
+  test.each(['10.0.0.0/33', '10.0.0', 'localhost', '::1/129', '10.0.0.0/', ''])('%j is no network of proxies', (network) => {
+    expect(
+      resolve({ web: { ...web, forwardedAllowIps: ['127.0.0.1', '10.0.0.0/8', '2001:db8::/32', '*'] } }).web?.forwardedAllowIps,
+    ).toHaveLength(4)
+    const expected = 'an IP address, a network such as 10.0.0.0/8, or *'
+    expect(problems({ web: { ...web, forwardedAllowIps: ['::1', network] } })).toEqual([
+      `web.forwardedAllowIps[1]: ${expected}; ${JSON.stringify(network)}`,
+    ])
+  })
 
   test('flags are named as they are typed', () => {
     expect(problems({}, { overrides: { workers: 2, bind: ':1' } })).toEqual([

@@ -1,6 +1,7 @@
 /** The state machine without any process: a clock and children that a test moves by hand. */
 import type { Clock } from '../../src/core/clock.ts'
 import type { ResolvedConfig } from '../../src/config/types.ts'
+import { NODE_TIMEOUTS } from '../../src/worker/web/timeouts.ts'
 import type { ControlReply } from '../../src/supervisor/control-protocol.ts'
 import type { Command, Event, MasterSignal } from '../../src/supervisor/events.ts'
 import type { ToChild, UnitStatus } from '../../src/supervisor/protocol.ts'
@@ -24,7 +25,16 @@ export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
     file: '/app/omnibus.config.ts',
     root: '/app',
     bus: { urls: [], builtin: true, data: '/app/.omnibus' },
-    web: { ...unit, bind: '127.0.0.1:8000', workers: 2, maxRequests: 0, maxRequestsJitter: 0 },
+    web: {
+      ...unit,
+      ...NODE_TIMEOUTS,
+      bind: '127.0.0.1:8000',
+      workers: 2,
+      accessLog: '',
+      forwardedAllowIps: [],
+      maxRequests: 0,
+      maxRequestsJitter: 0,
+    },
     consumers: { video: { ...unit, instances: 2, kind: 'process' } },
     hooks: ['onStarting'],
     gracefulTimeoutMs: 10_000,

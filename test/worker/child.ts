@@ -5,6 +5,7 @@ import { BoundSocket, type BoundSocketOptions } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { ResolvedConfig } from '../../src/config/types.ts'
 import type { FromChild, Role, ToChild, UnitStatus } from '../../src/supervisor/protocol.ts'
+import { NODE_TIMEOUTS } from '../../src/worker/web/timeouts.ts'
 import { killMarked, MARK, marked } from '../support/processes.ts'
 import { runName } from '../support/run-folder.ts'
 import { waitFor, within } from '../support/wait.ts'
@@ -101,6 +102,8 @@ export function startChild(role: Role, options: ChildOptions = {}): Child {
   return self
 }
 
+type WebConfig = NonNullable<ResolvedConfig['web']>
+
 const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0 }
 const restart = { minMs: 20, maxMs: 200, maxCrashes: 5, windowMs: 60_000 }
 
@@ -119,10 +122,23 @@ export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
   }
 }
 
-export function webConfig(entry: string, bind = '127.0.0.1:0'): ResolvedConfig {
-  const requests = { maxRequests: 0, maxRequestsJitter: 0 }
+export function webConfig(entry: string, bind = '127.0.0.1:0', given: Partial<WebConfig> = {}): ResolvedConfig {
   return configWith({
-    web: { entry, bind, workers: 1, heartbeatTimeoutMs: 5_000, startTimeoutMs: 10_000, ...requests, ...limits, restart },
+    web: {
+      entry,
+      bind,
+      workers: 1,
+      heartbeatTimeoutMs: 5_000,
+      startTimeoutMs: 10_000,
+      ...NODE_TIMEOUTS,
+      accessLog: '',
+      forwardedAllowIps: [],
+      maxRequests: 0,
+      maxRequestsJitter: 0,
+      ...limits,
+      restart,
+      ...given,
+    },
   })
 }
 
@@ -165,10 +181,14 @@ export function bindPath(path: string): ListenSocket {
   return { fd: socket.fd(), port: 0, bind: `unix:${path}`, url: path, [Symbol.dispose]: () => socket.close() }
 }
 
+export interface WebOptions extends Omit<ChildOptions, 'listenFd'> {
+  readonly web?: Partial<WebConfig>
+}
+
 /** A web child that is told to start, not yet ready. */
-export function startWeb(entry: string, socket: ListenSocket, options: Omit<ChildOptions, 'listenFd'> = {}): Child {
+export function startWeb(entry: string, socket: ListenSocket, { web, ...options }: WebOptions = {}): Child {
   const child = startChild('web', { ...options, listenFd: socket.fd })
-  child.send({ type: 'start', unit: 'web.1', config: webConfig(entry, socket.bind), listenFd: LISTEN_FD })
+  child.send({ type: 'start', unit: 'web.1', config: webConfig(entry, socket.bind, web), listenFd: LISTEN_FD })
   return child
 }
 

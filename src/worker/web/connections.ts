@@ -11,13 +11,14 @@
  *    answer under way, however quiet, may be one that matters (a slow download, a long computation): it gets until the
  *    deadline, and is then cut.
  */
-import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { Server as HttpServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import { Server as HttpsServer } from 'node:https'
 import { Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { systemClock } from '../../core/clock.ts'
 import type { Deadline } from '../deadline.ts'
 import { trackHttp2, type Http2Sessions } from './http2.ts'
+import { responseHeader } from './response-head.ts'
 
 // Longest a keep-alive client may think between two requests without losing the connection under its hands. Milliseconds.
 const LINGER_MS = 300
@@ -51,7 +52,8 @@ interface Connection {
   quietSince: number
 }
 
-export function trackConnections(): Connections {
+/** `observers` hear of each request before the app does. */
+export function trackConnections(observers: readonly RequestListener[] = []): Connections {
   const servers = new Set<Server>()
   const connections = new Map<Duplex, Connection>()
   const http2 = trackHttp2()
@@ -85,6 +87,7 @@ export function trackConnections(): Connections {
 
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     requests += 1
+    for (const observe of observers) observe(request, response)
     // HTTP/2 is followed by its sessions.
     if (request.httpVersionMajor > 1) return
     const connection = connections.get(request.socket) ?? add(request.socket, undefined)
@@ -205,10 +208,7 @@ function endEndless({ socket, responses, raw }: Connection): void {
 
 function isEventStream(response: ServerResponse): boolean {
   if (!response.headersSent || response.writableEnded) return false
-  // Headers given to writeHead alone are only in the head as sent.
-  const head: unknown = Reflect.get(response, '_header')
-  const type = response.getHeader('content-type') ?? (typeof head === 'string' ? /^content-type:(.*)$/im.exec(head)?.[1] : undefined)
-  return typeof type === 'string' && type.trim().toLowerCase().startsWith('text/event-stream')
+  return responseHeader(response, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true
 }
 
 function describeRest(connections: ReadonlyMap<Duplex, Connection>, http2: Http2Sessions): readonly string[] {

@@ -1,13 +1,16 @@
 /** The web host: loads an app, lets it accept from the inherited socket, and drains it. */
+import type { Server } from 'node:net'
 import { messageOf, WorkerError } from '../../core/errors.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry } from '../entry.ts'
 import { hostResources } from '../resources.ts'
 import type { RoleHost, StartMessage, Unit, UnitContext } from '../unit.ts'
+import { accessLog } from './access-log.ts'
 import { appOf, unusable, type App } from './app.ts'
 import { trackConnections } from './connections.ts'
 import { idle } from './idle.ts'
 import { answerListen } from './listen.ts'
+import { applyTimeouts } from './timeouts.ts'
 
 // Of the stop budget: what comes after the last request (closing hooks, flushing publishes) needs time too.
 const SHARE_AFTER_DRAIN = 0.2
@@ -19,12 +22,17 @@ export function webHost(): RoleHost {
 }
 
 async function start({ config, listenFd }: StartMessage, { log, channel, signal }: UnitContext): Promise<Unit> {
-  const entry = config.web?.entry
-  if (entry === undefined || listenFd === undefined) throw new TypeError('a web unit needs config.web and listenFd')
-  const path = config.web?.bind.startsWith('unix:') ? config.web.bind.slice('unix:'.length) : undefined
+  const { web } = config
+  if (web === undefined || listenFd === undefined) throw new TypeError('a web unit needs config.web and listenFd')
+  const { entry } = web
+  const path = web.bind.startsWith('unix:') ? web.bind.slice('unix:'.length) : undefined
   const resources = hostResources(log)
-  const connections = trackConnections()
-  const socket = answerListen({ fd: listenFd, path, opened: connections.watch })
+  const connections = trackConnections(web.accessLog === '' ? [] : [accessLog(web.accessLog, web.forwardedAllowIps, log.print)])
+  const opened = (server: Server): void => {
+    applyTimeouts(server, web)
+    connections.watch(server)
+  }
+  const socket = answerListen({ fd: listenFd, path, opened })
   const open = async (): Promise<App> => {
     const exports = await idle(channel, loadEntry('web.entry', entry), () => {
       throw new WorkerError(`web.entry ${entry} waits for something that can never happen (an unsettled top-level await)`)

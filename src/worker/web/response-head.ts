@@ -1,0 +1,17 @@
+import type { ServerResponse } from 'node:http'
+
+/** The head of an HTTP/1.1 response as it was sent, if it was. Not part of Node's documented API. */
+export function sentHead(response: ServerResponse): string | undefined {
+  const head: unknown = Reflect.get(response, '_header')
+  return typeof head === 'string' ? head : undefined
+}
+
+/** A header of the response, in lower case; also one given to `writeHead` alone, which is only in the head as sent. */
+export function responseHeader(response: ServerResponse, name: string): string | undefined {
+  const value = response.getHeader(name)
+  if (value !== undefined) return String(value)
+  const head = sentHead(response)
+  if (head === undefined) return undefined
+  const line = head.split('\r\n').find((one) => one.slice(0, one.indexOf(':')).toLowerCase() === name)
+  return line?.slice(name.length + 1).trim()
+}
