@@ -82,6 +82,7 @@ export {
   OmnibusError,
   ProtocolError,
   PublishError,
+  RequestError,
   TopologyError,
   UnsupportedError,
   ValidationError,

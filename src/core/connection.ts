@@ -15,6 +15,7 @@ import type { Headers } from './message.ts'
 import { show } from './options.ts'
 import { type PublishArguments, publishRequest } from './publish-request.ts'
 import { Publisher, type PublishOutcome } from './publisher.ts'
+import { Requests } from './requests.ts'
 import type { Capabilities, QueueState, Session, Transport } from './transport.ts'
 
 /** How `Connection` finds a transport: the table of schemes is the caller's, and loads lazily. */
@@ -31,6 +32,7 @@ export class Connection {
   readonly #publishing: Link
   readonly #consuming: Link
   readonly #publisher: Publisher
+  readonly #requests: Requests
   /** Declared through this connection, and again on every new publishing session; a promise while it is under way. */
   readonly #topology = new Map<Exchange | Queue, Promise<QueueState | undefined> | undefined>()
   readonly #consumers = new Set<Consumer>()
@@ -54,7 +56,9 @@ export class Connection {
     }
     this.#codecs = new Codecs(options)
     const { clock, maxInFlight } = this.#options
-    this.#publisher = new Publisher({ maxInFlight, clock, whyDown: () => this.#publishing.lastError })
+    const sending = { maxInFlight, clock, whyDown: () => this.#publishing.lastError }
+    this.#publisher = new Publisher(sending)
+    this.#requests = new Requests({ ...sending, codecs: this.#codecs })
     this.#publishing = this.#link('publish', urls, table, (session) => this.#declareAll(session))
     this.#consuming = this.#link('consume', urls, table, (session) => this.#resume(session))
   }
@@ -72,7 +76,7 @@ export class Connection {
 
   /** Messages published and not yet settled. */
   get unconfirmed(): number {
-    return this.#publisher.unsettled
+    return this.#publisher.unsettled + this.#requests.unsettled
   }
 
   /** Resolves once connected for publishing. Rejects with `ConnectionError` by the deadline, or at once when refused for good. */
@@ -115,6 +119,24 @@ export class Connection {
     } catch (error) {
       return Promise.reject(error as Error)
     }
+  }
+
+  /**
+   * Publishes a request, as `publish` does, and resolves with its answer: what its consumer publishes to the exchange `''` with the request's
+   * `replyTo` as routing key and its `correlationId`. It comes straight back, through no queue, and needs no ack. Rejects as `publish`, with
+   * `RequestError` when the answer does not come by the deadline or the link it would come on breaks, and with `UnsupportedError`. A request
+   * that the broker has taken is not sent again.
+   */
+  async request(target: Exchange | Queue | string, ...rest: PublishArguments): Promise<Delivery> {
+    if (this.#closed) throw new ClosedError('The connection is closed')
+    const request = publishRequest(target, rest, { codecs: this.#codecs, deadlineMs: this.#options.deadlineMs })
+    const { replyTo, correlationId } = request.properties
+    const taken = Object.entries({ replyTo, correlationId }).filter(([, value]) => value !== undefined)
+    const problems = taken.map(([path, value]) => ({ path, expected: 'nothing, since request() sets it', got: show(value) }))
+    if (problems.length > 0) throw new ConfigError('request()', problems)
+    this.#publishing.start()
+    await this.#declaring(target, request.deadlineMs)
+    return this.#requests.request(request)
   }
 
   /**
@@ -207,6 +229,7 @@ export class Connection {
     const endsAt = clock.monotonic() + deadlineMs
     await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ deadlineMs })))
     await this.#consuming.close()
+    await this.#requests.close()
     await this.#publisher.close(Math.max(0, endsAt - clock.monotonic()))
     await this.#publishing.close()
   }
@@ -227,12 +250,15 @@ export class Connection {
       bringUp,
       onUp: () => this.#options.onEvent({ type: 'up', purpose }),
       onDown: (error, retryInMs) => {
-        if (purpose === 'publish') this.#publisher.detach()
-        else for (const consumer of this.#consumers) consumer.lost()
+        if (purpose === 'publish') {
+          this.#publisher.detach()
+          this.#requests.detach()
+        } else for (const consumer of this.#consumers) consumer.lost()
         this.#options.onEvent({ type: 'down', purpose, error, retryInMs })
       },
       onBlocked: (reason) => {
         if (purpose === 'consume') return
+        this.#requests.block(reason !== undefined)
         if (this.#publisher.block(reason !== undefined))
           this.#options.onEvent(reason === undefined ? { type: 'unblocked' } : { type: 'blocked', reason })
       },
@@ -261,6 +287,7 @@ export class Connection {
       }
     }
     this.#publisher.attach(session)
+    this.#requests.attach(session)
   }
 
   /** The consuming link is up when every consumer is subscribed again, but for one whose queue the broker refuses. */

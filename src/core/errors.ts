@@ -106,6 +106,18 @@ export class PublishError extends OmnibusError {
   }
 }
 
+/** A request the broker has taken, and whose answer did not come. It may have been handled. */
+export class RequestError extends OmnibusError {
+  readonly code = 'ERR_OMNIBUS_REQUEST'
+  /** `lost`: the link the answer would have come on broke. */
+  readonly reason: 'timeout' | 'lost' | 'aborted'
+
+  constructor(message: string, reason: RequestError['reason'], options?: { cause?: unknown }) {
+    super(message, options)
+    this.reason = reason
+  }
+}
+
 /** A body that cannot be encoded, or is refused or cannot be read on arrival. Never retried: it goes to the dead letters. */
 export class CodecError extends OmnibusError {
   readonly code = 'ERR_OMNIBUS_CODEC'

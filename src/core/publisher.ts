@@ -6,7 +6,7 @@ import type { Clock, Timer } from './clock.ts'
 import { ClosedError, PublishError } from './errors.ts'
 import { type Linked, LinkedList } from './linked-list.ts'
 import type { MessageProperties, Outgoing, PublishResult } from './message.ts'
-import type { Session } from './transport.ts'
+import type { Requester } from './transport.ts'
 
 export interface PublishOutcome {
   /** False when the broker took the message and no queue wanted it. */
@@ -70,7 +70,7 @@ export class Publisher {
   readonly #waiting = new LinkedList<Pending>()
   /** Admitted in this turn of the event loop, to be handed over as one batch. */
   #batch: Pending[] = []
-  #session: Session | undefined
+  #session: Requester | undefined
   #blocked = false
   #timer: Timer | undefined
   #timerAt = Infinity
@@ -102,7 +102,7 @@ export class Publisher {
   }
 
   /** A fresh session: everything unsettled is sent again on it. */
-  attach(session: Session): void {
+  attach(session: Requester): void {
     this.#session = session
     this.#batch = this.#inFlight.toArray()
     this.#flush()

@@ -17,6 +17,8 @@ export interface Capabilities {
   readonly exclusiveQueues: boolean
   /** `confirmed` tells whether any queue got the message. */
   readonly routedKnown: boolean
+  /** An answer can come straight back to the session that sent the request. */
+  readonly directReply: boolean
 }
 
 export interface Transport {
@@ -65,6 +67,11 @@ export interface Session {
    * once; several calls may be under way. What is not settled when the session dies was perhaps taken, perhaps not.
    */
   publish(messages: readonly Outgoing[], settled: (message: Outgoing, result: PublishResult) => void): void
+  /**
+   * Publishing for requests, apart from the other: as `publish`, with a `replyTo` that leads back to this session. Called once. Absent
+   * where `directReply` is false.
+   */
+  requests?(handlers: AnswerHandlers): Requester
   /** Resolves when deliveries may begin, which may be before this resolves. Rejects with `TopologyError`. */
   subscribe(options: SubscribeOptions): Promise<Subscription>
   /** Fetches one message, or undefined when the queue is empty. Settle it like any other. */
@@ -83,6 +90,15 @@ export interface Session {
   close(): Promise<void>
   /** Ends the link at once, as if it had broken, without calling `died`. For a session that no longer answers. */
   destroy(): void
+}
+
+export type Requester = Pick<Session, 'publish'>
+
+export interface AnswerHandlers {
+  /** Called for each answer, synchronously; its correlation id says to what. It needs no ack. Must not throw. */
+  onAnswer(answer: Incoming): void
+  /** Answers to what was confirmed so far cannot come any more, while the session lives on. */
+  onLost(reason: string): void
 }
 
 export interface QueueState {

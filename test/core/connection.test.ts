@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { Connection } from '../../src/core/connection.ts'
 import type { ConnectionEvent, ConnectionOptions } from '../../src/core/connection-options.ts'
 import { exchange, queue } from '../../src/core/entities.ts'
-import { ClosedError, ConnectionError, PublishError, TopologyError } from '../../src/core/errors.ts'
+import { ClosedError, ConnectionError, PublishError, TopologyError, UnsupportedError } from '../../src/core/errors.ts'
 import { parseUrls } from '../../src/core/urls.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { ScriptedTransport } from './scripted-transport.ts'
@@ -146,6 +146,19 @@ describe('publishing', () => {
     publishing().die()
     await clock.pass(200)
     expect(publishing().declared).toEqual(['logs', 'jobs'])
+  })
+})
+
+describe('requesting', () => {
+  it('says what speaks against a request, and does not wait for an answer that cannot come', async () => {
+    const { connection } = setUp()
+    const end = endOf(connection.request('logs', 'info', 'hello'))
+    await settle()
+    expect(end.error).toBeInstanceOf(UnsupportedError)
+    await expect(connection.request('logs', 'info', 'hello')).rejects.toBeInstanceOf(UnsupportedError)
+    await expect(connection.request('logs', 'info', 'hello', { replyTo: 'mine' })).rejects.toThrow(
+      'request() cannot be used:\n  replyTo: expected nothing, since request() sets it, got "mine"',
+    )
   })
 })
 

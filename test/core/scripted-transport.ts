@@ -96,6 +96,7 @@ export class ScriptedTransport implements Transport {
     deliveryCount: true,
     exclusiveQueues: true,
     routedKnown: true,
+    directReply: false,
   }
   /** Sessions in the order they were opened, of both links. */
   readonly sessions: ScriptedSession[] = []

@@ -156,6 +156,27 @@ onEachBroker((world) => {
     await world.connection.delete(questions)
   })
 
+  test.each(['kombu', 'pika'] as const)('we request and %s answers', async (library) => {
+    const questions = queue(unique('questions'), { type: 'classic' })
+    await world.connection.declare(questions)
+    const serving = world.peers.ask(library, 'serve', { name: questions.name })
+    const answer = await world.connection.request(questions, { question: 'why' })
+    expect(answer.payload).toEqual({ heard: { question: 'why' } })
+    await serving
+    await world.connection.delete(questions)
+  })
+
+  test('a request that costs the channel tells those that wait for an answer on it', async () => {
+    const silent = queue(unique('silent'), { type: 'classic' })
+    await world.connection.declare(silent)
+    const waiting = world.connection.request(silent, 'why').catch((error: unknown) => error)
+    await waitFor(async () => (await world.connection.inspect(silent)).messages === 1, { what: 'the request to be taken' })
+    await waitFor(() => world.connection.unconfirmed === 0, { what: 'its confirm' })
+    await expect(world.connection.request(unique('no-exchange'), 'key', 'why')).rejects.toMatchObject({ reason: 'refused' })
+    expect(await waiting).toMatchObject({ code: 'ERR_OMNIBUS_REQUEST', reason: 'lost', message: expect.stringContaining('NOT_FOUND') })
+    await world.connection.delete(silent)
+  })
+
   test('events: Kombu publishes what on() handles, reads what the bus publishes, and leaves its mistakes in the dead letters', async () => {
     const Asked = event(unique('asked'), { schema: z.object({ n: z.number() }) })
     const work = queue(unique('work'), { type: 'classic', listensTo: [Asked] })

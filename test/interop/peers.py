@@ -164,6 +164,16 @@ class Pika:
         connection.close()
         return got
 
+    def serve(self, name):
+        connection = self.connect()
+        channel = connection.channel()
+        for method, asked, body in channel.consume(name, inactivity_timeout=PATIENCE):
+            properties = pika.BasicProperties(correlation_id=asked.correlation_id, content_type="application/json")
+            channel.basic_publish("", asked.reply_to, json.dumps({"heard": json.loads(body)}).encode(), properties)
+            channel.basic_ack(method.delivery_tag)
+            break
+        connection.close()
+
     def call(self, key, body, reply_to="", **properties):
         """With reply_to "amq.rabbitmq.reply-to" the answer comes without a queue."""
         connection = self.connect()

@@ -4,3 +4,4 @@ export type { Channel, ChannelHandlers, ChannelStats, ConsumeOptions, GiveBack, 
 export { Engine, type EngineEvent, type EngineOptions, type QueueStats } from './engine.ts'
 export type { Message } from './message.ts'
 export { decodeProperties, encodeProperties } from './properties.ts'
+export { REPLY_TO } from './replies.ts'

@@ -12,6 +12,7 @@ import { lifetimes } from './lifetimes.ts'
 import { priorities } from './priorities.ts'
 import { publishing } from './publishing.ts'
 import { recovery } from './recovery.ts'
+import { requesting } from './requesting.ts'
 import { routing } from './routing.ts'
 import { settling } from './settling.ts'
 import { Subject, type SubjectOptions } from './subject.ts'
@@ -65,6 +66,7 @@ const families: readonly ConformanceFamily[] = [
   closing,
   bodies,
   recovery,
+  requesting,
 ]
 
 /** Registers the suite with the runner. Throws `ConfigError` for an exemption from a test that does not exist. */

@@ -14,6 +14,7 @@ export const amqpCapabilities: Capabilities = Object.freeze({
   deliveryCount: true,
   exclusiveQueues: true,
   routedKnown: true,
+  directReply: true,
 })
 
 export const amqpTransport: Transport = Object.freeze({ name: 'amqp', capabilities: amqpCapabilities, open })

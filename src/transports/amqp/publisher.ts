@@ -1,6 +1,8 @@
 import type { AmqpConnection, Channel, Content, MethodArgs } from '../../amqp/index.ts'
 import { CodecError, messageOf, TopologyError } from '../../core/errors.ts'
 import type { Outgoing, PublishResult } from '../../core/message.ts'
+import type { AnswerHandlers } from '../../core/transport.ts'
+import { Delivery } from './delivery.ts'
 import { TagWindow } from './tag-window.ts'
 
 type Settled = (message: Outgoing, result: PublishResult) => void
@@ -15,12 +17,16 @@ const ROUTED: PublishResult = Object.freeze({ status: 'confirmed', routed: true 
 const UNROUTED: PublishResult = Object.freeze({ status: 'confirmed', routed: false })
 const NACKED: PublishResult = Object.freeze({ status: 'nacked', reason: 'the broker answered with basic.nack' })
 
+/** Consumed like a queue, on the channel that publishes with it as `replyTo` (https://www.rabbitmq.com/docs/direct-reply-to). */
+const REPLY_TO = 'amq.rabbitmq.reply-to'
+
 /**
  * Publishes on one channel in confirm mode, pipelined. A message the broker answers with a channel error is refused, and
  * all others it had not confirmed yet are sent again on a new channel, in their order; some may then arrive twice.
  */
 export class Publisher {
   readonly #connection: AmqpConnection
+  readonly #answers: AnswerHandlers | undefined
   #channel: Channel | undefined
   #window = new TagWindow<Entry>()
   /** Waits for a channel, or behind a message that is being tried alone. */
@@ -31,8 +37,10 @@ export class Publisher {
   /** Returns come in the order of publishing, so the next one is looked for behind the last. */
   #searchFrom = 0
 
-  constructor(connection: AmqpConnection) {
+  /** With `answers` all it publishes are requests. */
+  constructor(connection: AmqpConnection, answers?: AnswerHandlers) {
     this.#connection = connection
+    this.#answers = answers
   }
 
   publish(messages: readonly Outgoing[], settled: Settled): void {
@@ -68,8 +76,11 @@ export class Publisher {
           confirmed: (tag, multiple, taken) => this.#confirmed(tag, multiple, taken),
           returned: (args, content) => this.#returned(args, content),
           closed: (reason) => this.#closed(reason),
+          deliver: (args, content) => this.#answers?.onAnswer(new Delivery(source, args, content)),
         })
+        const source = { queue: REPLY_TO, strings: channel.strings, settlements: undefined }
         await channel.call('confirm.select', {})
+        if (this.#answers) await channel.call('basic.consume', { queue: REPLY_TO, consumerTag: 'answers', noAck: true })
         this.#channel = channel
         this.#window = new TagWindow()
         this.#searchFrom = 0
@@ -91,7 +102,8 @@ export class Publisher {
   #send(channel: Channel, entry: Entry): void {
     const { exchange, routingKey, mandatory, properties, body } = entry.message
     try {
-      channel.publish({ exchange, routingKey, mandatory }, properties, body)
+      const sent = this.#answers ? { ...properties, replyTo: REPLY_TO } : properties
+      channel.publish({ exchange, routingKey, mandatory }, sent, body)
     } catch (error) {
       if (!(error instanceof CodecError)) throw error
       // Later, since whoever called may not be ready for a result yet.
@@ -151,6 +163,7 @@ export class Publisher {
       if (entry) unconfirmed.push({ ...entry, returned: false })
     }
     this.#channel = undefined
+    this.#answers?.onLost(`the channel it would come on was closed: ${reason.message}`)
     const refusal: PublishResult = { status: 'refused', reason: `${reason.message} (${reason.replyCode})` }
     const guilty = this.#guilty(reason, unconfirmed)
     this.#waiting = [...unconfirmed.filter((entry) => !guilty.has(entry)), ...this.#waiting]

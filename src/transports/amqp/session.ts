@@ -15,6 +15,10 @@ export function amqpSession(connection: AmqpConnection): Session {
     declareQueue: (queue) => topology.declareQueue(queue),
     unbind: (queue, exchange, routingKey, bindingArguments) => topology.unbind(queue, exchange, routingKey, bindingArguments),
     publish: (messages, settled) => publisher.publish(messages, settled),
+    requests(handlers) {
+      const requester = new Publisher(connection, handlers)
+      return { publish: (messages, settled) => requester.publish(messages, settled) }
+    },
     subscribe: (options) => subscribe(connection, options),
     get: (queue) => fetcher.get(queue),
     inspect: (queue) => topology.inspect(queue),

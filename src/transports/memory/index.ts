@@ -20,6 +20,7 @@ export function createMemoryTransport(clock: Clock = systemClock): Transport {
       deliveryCount: true,
       exclusiveQueues: true,
       routedKnown: true,
+      directReply: true,
     }),
     async open({ url, signal }) {
       signal.throwIfAborted()

@@ -6,6 +6,7 @@ import {
   type Handed,
   type Message,
   type Outcome,
+  REPLY_TO,
 } from '../../broker/engine/index.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Exchange } from '../../core/entities.ts'
@@ -83,6 +84,13 @@ export function memorySession(engine: Engine, clock: Clock): Session {
     }
   }
 
+  const subscribe = (options: SubscribeOptions): string => {
+    const { queue, noAck, exclusive, prefetch } = options
+    const tag = channel.consume({ queue, tag: '', noAck, exclusive, arguments: options.arguments, prefetch })
+    subscriptions.set(tag, options)
+    return tag
+  }
+
   const end = (how: 'untouched' | 'failed'): void => {
     open = false
     channel.close(how)
@@ -111,11 +119,22 @@ export function memorySession(engine: Engine, clock: Clock): Session {
         if (open) publishOne(message, settled)
       }
     },
+    requests(handlers) {
+      const alone = { prefetch: 0, exclusive: false, noAck: true, arguments: {}, onCancelled: () => undefined }
+      let listening: string | undefined
+      return {
+        publish(messages, settled) {
+          if (open) listening ??= subscribe({ ...alone, queue: REPLY_TO, onDelivery: (answer) => handlers.onAnswer(answer) })
+          for (const message of messages) {
+            const addressed = { ...message, properties: { ...message.properties, replyTo: REPLY_TO } }
+            if (open) publishOne(addressed, (_, result) => settled(message, result))
+          }
+        },
+      }
+    },
     subscribe: (options) =>
       run(() => {
-        const { queue, noAck, exclusive, prefetch } = options
-        const tag = channel.consume({ queue, tag: '', noAck, exclusive, arguments: options.arguments, prefetch })
-        subscriptions.set(tag, options)
+        const tag = subscribe(options)
         return {
           async cancel() {
             subscriptions.delete(tag)
