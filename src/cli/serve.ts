@@ -5,7 +5,7 @@ import { wholeNumber } from './options.ts'
 
 interface ServeOptions {
   readonly workers?: number
-  readonly bind?: string
+  readonly bind?: readonly string[]
   readonly pid?: string
   readonly busUrl?: string
   readonly data?: string
@@ -16,7 +16,11 @@ export function serve(finish: (code: number) => void): Command {
     .description('run the web app, its consumers and hooks and, where no bus URL is set, the built-in broker')
     .argument('[CONFIG | ENTRY]', 'config file, or the module of a web app (default: ./omnibus.config.ts, .mts, .js or .mjs)')
     .option('-w, --workers <number>', 'web workers (default: the config, $WEB_CONCURRENCY or 1)', wholeNumber)
-    .option('-b, --bind <address>', 'host:port, :port or unix:/path (default: the config, 0.0.0.0:$PORT or 127.0.0.1:8000)')
+    .option(
+      '-b, --bind <address>',
+      'host:port, :port, unix:/path or fd://N; may be given more than once (default: the config, 0.0.0.0:$PORT or 127.0.0.1:8000)',
+      (address: string, all: readonly string[] | undefined) => [...(all ?? []), address],
+    )
     .option('--pid <file>', 'write the pid of the master there')
     .option('--bus-url <url>', 'broker to use; several with commas (default: the config, else the built-in broker)')
     .option('--data <folder>', "the built-in broker's folder (default: the config, else .omnibus beside it)")

@@ -41,8 +41,8 @@ async function show({ json = false, watch = false, ...flags }: StatusFlags): Pro
 }
 
 function describe(now: Status & { readonly pid: number }): string {
-  const { pid, phase, ready, reasons, url, generation, reloading, lastReloadRefusal, units } = now
-  const place = url === undefined ? '' : ` on ${url}`
+  const { pid, phase, ready, reasons, urls, generation, reloading, lastReloadRefusal, units } = now
+  const place = urls.length === 0 ? '' : ` on ${urls.join(', ')}`
   const state = ready ? 'ready' : phase === 'running' ? `not ready: ${reasons.map(printable).join(', ')}` : phase
   return [
     `Master ${pid}${place}, ${state}${reloading ? ', reloading' : ''}; ${generation} reloads`,

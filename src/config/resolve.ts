@@ -5,7 +5,7 @@ import { ConfigError, type Problem } from '../core/errors.ts'
 import { callable, type Field, type Fields, list, object, oneOf, record, show, text, whole } from '../core/options.ts'
 import { redactUrl } from '../core/redact.ts'
 import { accessLogFormat } from './access-log.ts'
-import { ADDRESS_EXPECTED, isNetwork, normalAddress } from './address.ts'
+import { ADDRESS_EXPECTED, binds, isNetwork, normalAddress, normalBind } from './address.ts'
 import { defaultBind, defaultWorkers, type Environment } from './environment.ts'
 import type {
   BusConfig,
@@ -61,7 +61,8 @@ const FIELDS: Fields<OmnibusConfig> = {
   bus: object<BusConfig>({ url: busUrl, data: path, listen: address }),
   web: object<WebConfig>({
     ...unit,
-    bind: address,
+    bind: binds,
+    backlog: whole({ min: 1 }),
     workers: count,
     maxRequests: whole(),
     maxRequestsJitter: whole(),
@@ -85,7 +86,7 @@ const FIELDS: Fields<OmnibusConfig> = {
 const FLAGS: Fields<ConfigOverrides> = {
   entry: path,
   workers: count,
-  bind: address,
+  bind: binds,
   pidFile: path,
   busUrl: busUrl as Field<string>,
   data: path,
@@ -182,7 +183,8 @@ function resolveWeb({ config, flags, base, root, own, env, problems }: WebContex
   const bind = flags.bind ?? given.bind ?? defaultBind(env, problems)
   return {
     entry,
-    bind: inFull(bind, flags.bind === undefined ? base : root),
+    bind: [bind].flat().map((one) => normalBind(one, flags.bind === undefined ? base : root) ?? one),
+    backlog: given.backlog ?? 2048,
     workers: flags.workers ?? given.workers ?? defaultWorkers(env, problems),
     heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 10_000,
     startTimeoutMs: given.startTimeoutMs ?? 30_000,

@@ -33,8 +33,13 @@ export interface BusConfig {
 export interface WebConfig {
   /** Module that exports the app, or a script that listens itself; relative to the config file. */
   entry: string
-  /** `host:port`, `:port` or `unix:/path`. @default `127.0.0.1:8000`, or `0.0.0.0:$PORT` where PORT is set */
-  bind?: string
+  /**
+   * `host:port`, `:port`, `unix:/path` or `fd://N` (a socket that whoever starts the master hands it as descriptor N); or several.
+   * @default `127.0.0.1:8000`, or `0.0.0.0:$PORT` where PORT is set
+   */
+  bind?: string | string[]
+  /** Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`. @default 2048 */
+  backlog?: number
   /** @default $WEB_CONCURRENCY or 1 */
   workers?: number
   /** A worker whose event loop is silent this long is killed. Milliseconds; 0 never. @default 10_000 */
@@ -115,7 +120,8 @@ export interface ResolvedConfig {
   /** The folder relative paths start from. */
   readonly root: string
   readonly bus: { readonly urls: readonly string[]; readonly builtin: boolean; readonly data: string; readonly listen?: string }
-  readonly web?: Required<Omit<WebConfig, 'restart' | 'accessLog'>> & {
+  readonly web?: Required<Omit<WebConfig, 'bind' | 'restart' | 'accessLog'>> & {
+    readonly bind: readonly string[]
     /** A format; empty: none. */
     readonly accessLog: string
     readonly restart: ResolvedRestart
@@ -136,7 +142,7 @@ export interface ResolvedConfig {
 export interface ConfigOverrides {
   readonly entry?: string
   readonly workers?: number
-  readonly bind?: string
+  readonly bind?: string | readonly string[]
   readonly pidFile?: string
   readonly busUrl?: string
   readonly data?: string

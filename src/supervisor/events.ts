@@ -9,9 +9,11 @@ export type MasterSignal = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGTTI
 export type Event =
   /** First of all, once. */
   | { readonly type: 'begin' }
-  /** Answer to `prepare`: socket bound, pid file written, probes answering. */
-  | { readonly type: 'prepared'; readonly url?: string }
+  /** Answer to `prepare`: sockets bound, pid file written, probes answering. */
+  | { readonly type: 'prepared'; readonly urls: readonly string[] }
   | { readonly type: 'unprepared'; readonly message: string }
+  /** Answer to `bind`, with its `loader`; nothing is bound anew where there is an `error`. */
+  | { readonly type: 'bound'; readonly loader: number; readonly urls: readonly string[]; readonly error?: string }
   | { readonly type: 'spawned'; readonly child: number; readonly pid: number }
   | { readonly type: 'message'; readonly child: number; readonly message: FromChild }
   /** It is gone; `error` where it could not even be started. Follows every `spawn` exactly once. */
@@ -27,6 +29,10 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 export type Command =
   /** Bind, write the pid file, start the probes, set the log level; then `prepared` or `unprepared`. */
   | { readonly type: 'prepare'; readonly config: ResolvedConfig }
+  /** Bind what this config names and the one in force does not; then `bound`. */
+  | { readonly type: 'bind'; readonly loader: number; readonly config: ResolvedConfig }
+  /** Close the master's own hold on listening sockets, but for those this config names: no more connections come from them. */
+  | { readonly type: 'unbind'; readonly except: ResolvedConfig | undefined }
   | {
       readonly type: 'spawn'
       readonly child: number
@@ -37,8 +43,6 @@ export type Command =
   | { readonly type: 'send'; readonly child: number; readonly message: ToChild }
   /** SIGKILL to its whole process group; `diagnose` first says what it hangs in. */
   | { readonly type: 'kill'; readonly child: number; readonly diagnose: boolean }
-  /** Take no more connections: close the master's own hold on the listening socket. */
-  | { readonly type: 'unlisten' }
   | { readonly type: 'level'; readonly level: LogLevel }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
   | { readonly type: 'reply'; readonly to: number; readonly reply: ControlReply }

@@ -4,19 +4,20 @@ import { fileURLToPath } from 'node:url'
 import { systemClock, type Timer } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
+import { takeActivation } from './activation.ts'
 import { diagnose } from './diagnose.ts'
 import type { Command, Event } from './events.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Guard, startGuard } from './guard.ts'
 import { type Control, startControl } from './control.ts'
 import type { ControlReply, ControlRequest } from './control-protocol.ts'
-import { type Bound, bindSocket } from './listen.ts'
 import { createLog, type MasterLog } from './log.ts'
 import { type PidFile, writePidFile } from './pid-file.ts'
 import { type Probes, startProbes } from './probes.ts'
-import { LISTEN_FD, type Process, startProcess } from './processes.ts'
+import { type Process, startProcess } from './processes.ts'
 import { BUS_URL_VARIABLE, busUrlOf } from './protocol.ts'
 import { onMasterSignals } from './signals.ts'
+import { Sockets } from './sockets.ts'
 import { createSupervision, type Supervision } from './supervision.ts'
 
 export interface MasterOptions {
@@ -45,10 +46,10 @@ class Master {
   readonly #mind: Supervision
   readonly #processes = new Map<number, Process>()
   readonly #queue: Event[] = []
+  readonly #sockets = new Sockets()
   readonly #done: (code: number) => void
   #handling = false
   #timer: Timer | undefined
-  #socket: Bound | undefined
   #probes: Probes | undefined
   #pidFile: PidFile | undefined
   #control: Control | undefined
@@ -57,12 +58,16 @@ class Master {
   #over = false
 
   constructor(options: MasterOptions, done: (code: number) => void) {
-    const { file, root = process.cwd(), overrides = {}, withoutWeb = false } = options
+    const { file, root = process.cwd(), withoutWeb = false } = options
+    const { binds, problem } = takeActivation(process.env)
+    // As in Gunicorn, they take the place of whatever address was configured.
+    const overrides = { ...options.overrides, ...(binds.length > 0 && { bind: binds }) }
     this.#workerScript = options.workerScript ?? ownWorkerScript()
     this.#guard = startGuard({
       onLost: (reason) =>
         this.#log.write('warn', `The guard that ends the children if this process is killed is gone, and starts again: ${reason}`),
     })
+    if (problem !== undefined) this.#log.write('warn', problem)
     this.#mind = createSupervision({ file, root, overrides, withoutWeb, clock: systemClock, random: Math.random })
     const stopListening = onMasterSignals((signal) => this.handle({ type: 'signal', signal }))
     const onFault = (error: unknown): void => this.#fail(error)
@@ -94,17 +99,18 @@ class Master {
         return this.#log.setLevel(command.level)
       case 'prepare':
         return void this.#prepare(command.config)
+      case 'bind':
+        return void this.#bind(command)
+      case 'unbind':
+        return this.#sockets.keep(command.except?.web?.bind ?? [])
       case 'spawn':
         return this.#spawn(command)
       case 'send': {
         const { child, message } = command
-        const listens = message.type === 'start' && message.unit.startsWith('web.')
-        return this.#processes.get(child)?.send(listens ? { ...message, listenFd: LISTEN_FD } : message)
+        return this.#processes.get(child)?.send(message)
       }
       case 'kill':
         return void this.#kill(command)
-      case 'unlisten':
-        return this.#socket?.close()
       case 'reply':
         this.#askers.get(command.to)?.(command.reply)
         return void this.#askers.delete(command.to)
@@ -119,7 +125,7 @@ class Master {
         role,
         label,
         env: { ...process.env, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) },
-        listenFd: role === 'web' ? this.#socket?.fd : undefined,
+        listenFds: role === 'web' ? this.#sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
       },
       {
         workerScript: this.#workerScript,
@@ -148,7 +154,7 @@ class Master {
   async #prepare(config: ResolvedConfig): Promise<void> {
     try {
       if (config.pidFile !== undefined) this.#pidFile = writePidFile(config.pidFile)
-      if (config.web) this.#socket = await bindSocket(config.web.bind)
+      if (config.web) await this.#sockets.open(config.web.bind, config.web.backlog)
       if (config.probes !== undefined) this.#probes = await startProbes(config.probes, () => this.#mind.status())
     } catch (error) {
       return this.handle({ type: 'unprepared', message: messageOf(error) })
@@ -156,7 +162,20 @@ class Master {
     this.#control = await this.#openControl(config)
     // A stop may have overtaken it.
     if (this.#over) return this.#release()
-    this.handle({ type: 'prepared', ...(this.#socket && { url: this.#socket.url }) })
+    this.handle({ type: 'prepared', urls: this.#urlsOf(config) })
+  }
+
+  async #bind({ loader, config }: Extract<Command, { type: 'bind' }>): Promise<void> {
+    try {
+      if (config.web) await this.#sockets.open(config.web.bind, config.web.backlog)
+      this.handle({ type: 'bound', loader, urls: this.#urlsOf(config) })
+    } catch (error) {
+      this.handle({ type: 'bound', loader, urls: [], error: messageOf(error) })
+    }
+  }
+
+  #urlsOf({ web }: ResolvedConfig): readonly string[] {
+    return this.#sockets.of(web?.bind ?? []).map(({ url }) => url)
   }
 
   /** Signals work without it, so a folder that cannot be written is no reason not to serve. */
@@ -195,7 +214,7 @@ class Master {
   }
 
   #release(): void {
-    this.#socket?.close()
+    this.#sockets.keep([])
     this.#probes?.close()
     this.#pidFile?.remove()
     this.#control?.withdraw()

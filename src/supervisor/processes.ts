@@ -4,14 +4,14 @@ import { createInterface } from 'node:readline'
 import type { Guard } from './guard.ts'
 import type { FromChild, Role, ToChild } from './protocol.ts'
 
-/** Where a web worker finds the listening socket: the first descriptor after stdio and the IPC channel. */
-export const LISTEN_FD = 4
+/** Where a web worker finds the first listening socket: after stdio and the IPC channel. */
+const LISTEN_FD = 4
 
 export interface SpawnRequest {
   readonly role: Role
   readonly label: string
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly listenFd: number | undefined
+  readonly listenFds: readonly number[]
 }
 
 export interface ProcessOptions {
@@ -36,8 +36,9 @@ export interface Process {
 const LAST_OUTPUT_MS = 500
 
 export function startProcess(request: SpawnRequest, options: ProcessOptions): Process {
-  const { role, env, listenFd } = request
+  const { role, env, listenFds } = request
   let { label } = request
+  const places = listenFds.map((_, index) => LISTEN_FD + index)
   const output = options.onLine ? 'pipe' : 'inherit'
   const args = [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), options.workerScript, role]
   let child: ChildProcess
@@ -46,7 +47,7 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
     child = spawn(process.execPath, args, {
       detached: true,
       env,
-      stdio: ['ignore', output, output, 'ipc', ...(listenFd === undefined ? [] : [listenFd])],
+      stdio: ['ignore', output, output, 'ipc', ...listenFds],
     })
   } catch (error) {
     queueMicrotask(() => options.onExit({ code: null, signal: null, error: String(error) }))
@@ -85,7 +86,8 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
       // The child that read the config becomes the hook host.
       if (message.type === 'start') label = message.unit
       // A failure means that it is going, which `exit` tells.
-      if (child.connected) child.send(message, () => {})
+      const whole = message.type === 'start' && places.length > 0 ? { ...message, listenFds: places } : message
+      if (child.connected) child.send(whole, () => {})
     },
     kill: () => over || killGroup(pid),
   }

@@ -17,7 +17,8 @@ export type ToChild =
       readonly unit: string
       readonly config: ResolvedConfig
       readonly consumer?: string
-      readonly listenFd?: number
+      /** Web: where it finds the listening sockets, in the order of `config.web.bind`. */
+      readonly listenFds?: readonly number[]
     }
   /** Consumers only, after `ready`: subscribe now. */
   | { readonly type: 'activate' }

@@ -2,8 +2,10 @@
  * A reload loses and refuses nothing: read the config in a new child, then bring one new process of every unit to
  * readiness, and only then touch what is old, one place after the other. Until that point it can be refused as a whole.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig } from '../config/types.ts'
 import { becomeHost, headOf, killChild, LOADER_STOP_MS, retire, spawnChild, spawnLoader, stopChild } from './children.ts'
+import type { Event } from './events.ts'
 import { pauseRenewals } from './renewal.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { addSlots, labelsOf, promote, removeSlot } from './slots.ts'
@@ -24,6 +26,7 @@ export function wantReload(state: State): void {
     step: 'loading',
     loader: spawnLoader(state, state.generation + 1),
     config: undefined,
+    urls: undefined,
     canaries: new Map(),
     queue: [],
     crashes: NO_CRASHES,
@@ -42,11 +45,29 @@ export function reloadLoaded(state: State, reload: Reload, loaded: ResolvedConfi
   const later = needsRestart(old, loaded)
   if (later.length > 0) log(state, 'warn', `Changed, but needs a restart to count: ${later.join(', ')}`, { keys: later })
   reload.config = keepUnchangeable(old, loaded)
+  if (isDeepStrictEqual(old.web?.bind, loaded.web?.bind)) return startHooks(state, reload, reload.config)
+  reload.step = 'binding'
+  state.commands.push({ type: 'bind', loader: reload.loader.id, config: reload.config })
+}
+
+/** The addresses that the new config names besides are bound, or cannot be. */
+export function reloadBound(state: State, { loader, urls, error }: Extract<Event, { type: 'bound' }>): void {
+  const { reload } = state
+  if (!reload?.config || reload.step !== 'binding' || reload.loader.id !== loader) {
+    // Of a reload that has ended meanwhile, so that nobody wants them.
+    return void state.commands.push({ type: 'unbind', except: state.stop ? undefined : state.config })
+  }
+  if (error !== undefined) return refuse(state, reload, error)
+  reload.urls = urls
+  startHooks(state, reload, reload.config)
+}
+
+function startHooks(state: State, reload: Reload, config: ResolvedConfig): void {
   reload.step = 'hooks'
-  const hooks = unitsOf(reload.config).find(({ stage }) => stage === 'hooks')
+  const hooks = unitsOf(config).find(({ stage }) => stage === 'hooks')
   if (!hooks) return stopChild(state, reload.loader, 'reload', LOADER_STOP_MS)
   reload.canaries.set(hooks.name, reload.loader)
-  becomeHost(state, reload.loader, hooks, reload.config)
+  becomeHost(state, reload.loader, hooks, config)
 }
 
 /** A process of the reload ended before it was decided. */
@@ -57,7 +78,7 @@ export function reloadLost(state: State, reload: Reload, child: Child, how: stri
 /** Goes on as far as it can now. */
 export function advanceReload(state: State, reload: Reload): void {
   const { config } = reload
-  if (!config || reload.step === 'loading') return
+  if (!config || reload.step === 'loading' || reload.step === 'binding') return
   if (reload.step === 'hooks' && allReady(reload)) {
     reload.step = 'canaries'
     for (const unit of unitsOf(config)) {
@@ -94,6 +115,7 @@ function refuse(state: State, reload: Reload, reason: string): void {
     if (living.phase === 'loading') killChild(state, living)
     else retire(state, living)
   }
+  if (reload.urls) state.commands.push({ type: 'unbind', except: state.config })
   end(state, reload, reason, `Reload refused, everything goes on as before: ${reason}`)
 }
 
@@ -111,6 +133,11 @@ function commit(state: State, reload: Reload, config: ResolvedConfig): void {
   const broker = state.units.filter(({ stage }) => stage === 'broker')
   state.units = [...broker, ...unitsOf(config).filter(({ stage }) => stage !== 'broker')]
   state.commands.push({ type: 'level', level: config.logLevel })
+  if (reload.urls) {
+    state.urls = reload.urls
+    log(state, 'info', `Listening on ${reload.urls.join(', ')} from now on`, { urls: reload.urls })
+    state.commands.push({ type: 'unbind', except: config })
+  }
   const wanted = new Set(state.units.flatMap(labelsOf))
   for (const label of state.slots.keys()) if (!wanted.has(label)) removeSlot(state, label)
   for (const unit of state.units) addSlots(state, unit)

@@ -76,9 +76,11 @@ export interface Renewal {
 }
 
 export interface Reload {
-  step: 'loading' | 'hooks' | 'canaries' | 'rolling'
+  step: 'loading' | 'binding' | 'hooks' | 'canaries' | 'rolling'
   readonly loader: Child
   config: ResolvedConfig | undefined
+  /** Where it will listen, if that changes. */
+  urls: readonly string[] | undefined
   /** By unit: the one process that must become ready before anything old is touched. */
   readonly canaries: Map<string, Child>
   /** Labels still to be replaced. */
@@ -109,7 +111,7 @@ export interface State {
   phase: 'idle' | 'loading' | 'preparing' | 'starting' | 'running' | 'stopping' | 'ended'
   config: ResolvedConfig | undefined
   generation: number
-  url: string | undefined
+  urls: readonly string[]
   units: readonly Unit[]
   readonly slots: Map<string, Slot>
   readonly children: Map<number, Child>
@@ -136,7 +138,7 @@ export function createState(options: SupervisionOptions): State {
     phase: 'idle',
     config: undefined,
     generation: 0,
-    url: undefined,
+    urls: [],
     units: [],
     slots: new Map(),
     children: new Map(),

@@ -11,7 +11,8 @@ export interface Status {
   readonly ready: boolean
   /** Why it is not ready; empty when it is. */
   readonly reasons: readonly string[]
-  readonly url?: string
+  /** Where the web part listens. */
+  readonly urls: readonly string[]
   /** Reloads that succeeded. */
   readonly generation: number
   readonly reloading: boolean
@@ -41,7 +42,7 @@ export function statusOf(state: State): Status {
     phase: state.phase,
     ready: reasons.length === 0,
     reasons,
-    ...(state.url !== undefined && { url: state.url }),
+    urls: state.urls,
     generation: state.generation,
     reloading: state.reload !== undefined,
     ...(state.refusal && { lastReloadRefusal: { at: new Date(state.refusal.at).toISOString(), reason: state.refusal.reason } }),

@@ -26,7 +26,7 @@ export function beginStop(state: State, mode: Stop['mode'], exitCode: number): v
   cancelRenewals(state, STOPS)
   state.reload = undefined
   state.reloadWanted = false
-  state.commands.push({ type: 'unlisten' })
+  state.commands.push({ type: 'unbind', except: undefined })
   for (const child of state.children.values()) if (child.phase === 'loading') killChild(state, child)
 }
 

@@ -22,7 +22,7 @@ import { exceeded } from './limits.ts'
 import type { FromChild } from './protocol.ts'
 import { advanceRenewals, renewalLost } from './renewal.ts'
 import { onRequest } from './requests.ts'
-import { advanceReload, reloadLoaded, reloadLost, successorLost, wantReload } from './reload.ts'
+import { advanceReload, reloadBound, reloadLoaded, reloadLost, successorLost, wantReload } from './reload.ts'
 import { addSlots, crashed, fill, isSettled, promoteReady, scaleWeb, slotsOf } from './slots.ts'
 import { type Child, createState, log, now, type State, type SupervisionOptions } from './state.ts'
 import { type Status, statusOf } from './status.ts'
@@ -62,12 +62,14 @@ function apply(state: State, event: Event): void {
       state.loader = spawnLoader(state, state.generation)
       return
     case 'prepared':
-      state.url = event.url
+      state.urls = event.urls
       if (state.phase === 'preparing') state.phase = 'starting'
       return
     case 'unprepared':
       log(state, 'error', event.message)
       return beginStop(state, 'quick', EXIT.config)
+    case 'bound':
+      return reloadBound(state, event)
     case 'signal':
       return onSignal(state, event.signal)
     case 'request':
@@ -107,8 +109,9 @@ function advanceStart(state: State): void {
     if (!slots.every((slot) => isSettled(state, slot))) return
   }
   state.phase = 'running'
-  if (state.url === undefined) log(state, 'info', 'Ready')
-  else log(state, 'info', `Listening on ${state.url}`, { url: state.url })
+  const { urls } = state
+  if (urls.length === 0) log(state, 'info', 'Ready')
+  else log(state, 'info', `Listening on ${urls.join(', ')}`, { url: urls[0], urls })
 }
 
 function onSignal(state: State, signal: MasterSignal): void {

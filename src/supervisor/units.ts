@@ -91,7 +91,6 @@ export function labelOf(unit: Unit, index: number): string {
 /** What a reload cannot change, by the name a user knows; such a change waits for a restart. */
 export function needsRestart(old: ResolvedConfig, fresh: ResolvedConfig): string[] {
   const pairs: [string, unknown, unknown][] = [
-    ['web.bind', old.web?.bind, fresh.web?.bind],
     ['bus.data', old.bus.data, fresh.bus.data],
     ['bus.listen', old.bus.listen, fresh.bus.listen],
     ['bus.url', old.bus.builtin, fresh.bus.builtin],
@@ -110,7 +109,6 @@ export function keepUnchangeable(old: ResolvedConfig, fresh: ResolvedConfig): Re
   return {
     ...rest,
     bus: { ...kept, data: old.bus.data, ...(old.bus.listen !== undefined && { listen: old.bus.listen }) },
-    ...(fresh.web && old.web && { web: { ...fresh.web, bind: old.web.bind } }),
     ...(old.pidFile !== undefined && { pidFile: old.pidFile }),
     ...(old.probes !== undefined && { probes: old.probes }),
   }

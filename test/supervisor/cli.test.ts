@@ -61,7 +61,7 @@ describe('check', () => {
     expect(code).toBe(0)
     expect(JSON.parse(output)).toMatchObject({
       bus: { urls: ['amqp://u:***@127.0.0.1:1/'] },
-      web: { bind: '0.0.0.0:4000', entry: join(cwd, 'web.ts') },
+      web: { bind: ['0.0.0.0:4000'], entry: join(cwd, 'web.ts') },
     })
   })
 

@@ -46,7 +46,8 @@ describe('defaults', () => {
     const resolved = resolve({ web, consumers: { video: { entry: './video.ts' } } })
     expect(resolved.web).toEqual({
       entry: join(root, 'web.ts'),
-      bind: '127.0.0.1:8000',
+      bind: ['127.0.0.1:8000'],
+      backlog: 2048,
       workers: 1,
       heartbeatTimeoutMs: 10_000,
       startTimeoutMs: 30_000,
@@ -73,10 +74,10 @@ describe('defaults', () => {
 
   test('PORT and WEB_CONCURRENCY count where the file and the flags say nothing', () => {
     const env = { PORT: '9000', WEB_CONCURRENCY: '3' }
-    expect(resolve({ web }, { env }).web).toMatchObject({ bind: '0.0.0.0:9000', workers: 3 })
-    expect(resolve({ web: { ...web, bind: ':7000', workers: 2 } }, { env }).web).toMatchObject({ bind: '0.0.0.0:7000', workers: 2 })
+    expect(resolve({ web }, { env }).web).toMatchObject({ bind: ['0.0.0.0:9000'], workers: 3 })
+    expect(resolve({ web: { ...web, bind: ':7000', workers: 2 } }, { env }).web).toMatchObject({ bind: ['0.0.0.0:7000'], workers: 2 })
     const overrides = { bind: '[::1]:6000', workers: 5 }
-    expect(resolve({ web: { ...web, bind: ':7000' } }, { env, overrides }).web).toMatchObject({ bind: '[::1]:6000', workers: 5 })
+    expect(resolve({ web: { ...web, bind: ':7000' } }, { env, overrides }).web).toMatchObject({ bind: ['[::1]:6000'], workers: 5 })
     expect(problems({ web }, { env: { PORT: '8o80', WEB_CONCURRENCY: '0' } })).toEqual([
       '$PORT: a whole number from 0 to 65535; "8o80"',
       '$WEB_CONCURRENCY: a whole number from 1 to 1024; "0"',
@@ -101,7 +102,7 @@ describe('defaults', () => {
     })
     const overrides = { entry: 'web.ts', pidFile: 'y.pid', data: 'e', bind: 'unix:w.sock' }
     expect(resolve(input, { file, overrides })).toMatchObject({
-      web: { entry: join(root, 'web.ts'), bind: `unix:${join(root, 'w.sock')}` },
+      web: { entry: join(root, 'web.ts'), bind: [`unix:${join(root, 'w.sock')}`] },
       pidFile: join(root, 'y.pid'),
       bus: { data: join(root, 'e') },
     })
@@ -128,7 +129,7 @@ describe('problems', () => {
     const found = problems(input)
     for (const part of [
       'web.wrokers: a known option; did you mean "workers"?; an unknown option',
-      'web.bind: host:port, :port or unix:/path; "nowhere"',
+      'web.bind: host:port, :port, unix:/path or fd://N, or a list of them; "nowhere"',
       `web.entry: a module's path; ${join(root, 'gone.ts')}, which is no file`,
       'consumers.web: a name other than web, hooks, broker, config; "web"',
       'consumers.a b: a name of letters, digits, _ and -, starting with a letter; "a b"',
@@ -147,10 +148,12 @@ describe('problems', () => {
     expect(problems(input)[0]).toMatch(/^default export: a config/)
   })
 
-  test.each(['8000', 'host', 'host:', 'host:65536', '::1:80', '[::g]:80', 'a b:80', 'unix:', 'http://h:80', ''])(
+  test.each(['8000', 'host', 'host:', 'host:65536', '::1:80', '[::g]:80', 'a b:80', 'unix:', 'http://h:80', '', 'fd://2', 'fd://x'])(
     '%j is no address',
     (bind) => {
-      expect(problems({ web: { ...web, bind } })).toEqual([`web.bind: host:port, :port or unix:/path; ${JSON.stringify(bind)}`])
+      expect(problems({ web: { ...web, bind } })).toEqual([
+        `web.bind: host:port, :port, unix:/path or fd://N, or a list of them; ${JSON.stringify(bind)}`,
+      ])
     },
   )
 

@@ -28,7 +28,8 @@ export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
     web: {
       ...unit,
       ...NODE_TIMEOUTS,
-      bind: '127.0.0.1:8000',
+      bind: ['127.0.0.1:8000'],
+      backlog: 2048,
       workers: 2,
       accessLog: '',
       forwardedAllowIps: [],
@@ -194,6 +195,7 @@ export class Driver {
         return
       }
       case 'prepare':
+      case 'bind':
         return void this.#prepared.push(command)
       case 'reply':
         if (this.replies.has(command.to)) throw new Error(`a second reply to request ${command.to}`)
@@ -204,15 +206,19 @@ export class Driver {
         this.exitCode = command.code
         return
       case 'level':
-      case 'unlisten':
+      case 'unbind':
     }
   }
 
-  readonly #prepared: Command[] = []
+  readonly #prepared: Extract<Command, { type: 'prepare' | 'bind' }>[] = []
 
-  /** The socket is bound; what `prepare` asked for. */
-  prepared(): void {
-    if (this.#prepared.shift()) this.tell({ type: 'prepared', url: 'http://127.0.0.1:8000' })
+  /** The sockets are bound, as `prepare` or `bind` asked for; `error` where they cannot be in a reload. */
+  prepared(error?: string): void {
+    const asked = this.#prepared.shift()
+    if (!asked) return
+    const urls = asked.config.web?.bind.map((bind) => `http://${bind}`) ?? []
+    if (asked.type === 'prepare') this.tell({ type: 'prepared', urls })
+    else this.tell({ type: 'bound', loader: asked.loader, urls, ...(error !== undefined && { error }) })
   }
 }
 

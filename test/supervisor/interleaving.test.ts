@@ -9,20 +9,27 @@ type Step =
   | { readonly type: 'behave'; readonly who: number }
   | { readonly type: 'crash'; readonly who: number }
   | { readonly type: 'beat'; readonly who: number; readonly connected: boolean; readonly requests: number }
-  | { readonly type: 'prepared' }
+  | { readonly type: 'prepared'; readonly error: boolean }
   | { readonly type: 'pass'; readonly ms: number }
   | { readonly type: 'sleep'; readonly ms: number }
   | { readonly type: 'signal'; readonly signal: MasterSignal }
   | { readonly type: 'request'; readonly request: Extract<Event, { type: 'request' }>['request'] }
   /** What the config file says from now on. */
-  | { readonly type: 'edit'; readonly workers: number; readonly instances: number; readonly hooks: boolean; readonly broken: boolean }
+  | {
+      readonly type: 'edit'
+      readonly port: number
+      readonly workers: number
+      readonly instances: number
+      readonly hooks: boolean
+      readonly broken: boolean
+    }
 
 const who = fc.nat(20)
 const disturbing = fc.oneof(
   { weight: 12, arbitrary: fc.record({ type: fc.constant('behave' as const), who }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('crash' as const), who }) },
   { weight: 3, arbitrary: fc.record({ type: fc.constant('beat' as const), who, connected: fc.boolean(), requests: fc.nat(12) }) },
-  { weight: 2, arbitrary: fc.record({ type: fc.constant('prepared' as const) }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('prepared' as const), error: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ type: fc.constant('pass' as const), ms: fc.nat(12_000) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('sleep' as const), ms: fc.nat(60_000) }) },
   {
@@ -47,6 +54,7 @@ const disturbing = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       type: fc.constant('edit' as const),
+      port: fc.integer({ min: 8000, max: 8002 }),
       workers: fc.integer({ min: 1, max: 3 }),
       instances: fc.nat(2),
       hooks: fc.boolean(),
@@ -69,7 +77,7 @@ function step(driver: Driver, action: Step): void {
       if (chosen) driver.beat(chosen, chosen.role === 'consumers' ? { connected: action.connected } : { requests: action.requests })
       return
     case 'prepared':
-      return driver.prepared()
+      return driver.prepared(action.error ? 'the address is taken' : undefined)
     case 'pass':
       return driver.pass(action.ms)
     case 'sleep':
@@ -83,14 +91,24 @@ function step(driver: Driver, action: Step): void {
   }
 }
 
-function edited({ workers, instances, hooks }: { workers: number; instances: number; hooks: boolean }): ReturnType<typeof config> {
+function edited({
+  port = 8000,
+  workers,
+  instances,
+  hooks,
+}: {
+  port?: number
+  workers: number
+  instances: number
+  hooks: boolean
+}): ReturnType<typeof config> {
   const base = config()
   const video = base.consumers['video']
   if (!base.web || !video) throw new Error('the base config has both')
   return {
     ...base,
     hooks: hooks ? ['onExit'] : [],
-    web: { ...base.web, workers, maxRequests: 10, maxLifetimeMs: 20_000 },
+    web: { ...base.web, bind: [`127.0.0.1:${port}`], workers, maxRequests: 10, maxLifetimeMs: 20_000 },
     consumers: instances === 0 ? {} : { video: { ...video, instances } },
   }
 }

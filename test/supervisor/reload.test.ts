@@ -96,10 +96,9 @@ describe('a reload', () => {
   test('says what needs a restart, and leaves it as it was', async () => {
     await using h = await house()
     await h.ready()
-    h.configure({ web: { entry: './web.ts', bind: '127.0.0.1:1' }, pidFile: 'omnibus.pid' })
+    h.configure({ pidFile: 'omnibus.pid' })
     const said = await reloaded(h)
-    expect(said).toContain('master: Changed, but needs a restart to count: web.bind, pidFile')
-    expect((await h.status()).url).toBe(`http://127.0.0.1:${h.port}`)
+    expect(said).toContain('master: Changed, but needs a restart to count: pidFile')
   })
 
   test('runs the new onStarting before the old onExit', async () => {

@@ -126,7 +126,8 @@ export function webConfig(entry: string, bind = '127.0.0.1:0', given: Partial<We
   return configWith({
     web: {
       entry,
-      bind,
+      bind: [bind],
+      backlog: 2048,
       workers: 1,
       heartbeatTimeoutMs: 5_000,
       startTimeoutMs: 10_000,
@@ -188,7 +189,7 @@ export interface WebOptions extends Omit<ChildOptions, 'listenFd'> {
 /** A web child that is told to start, not yet ready. */
 export function startWeb(entry: string, socket: ListenSocket, { web, ...options }: WebOptions = {}): Child {
   const child = startChild('web', { ...options, listenFd: socket.fd })
-  child.send({ type: 'start', unit: 'web.1', config: webConfig(entry, socket.bind, web), listenFd: LISTEN_FD })
+  child.send({ type: 'start', unit: 'web.1', config: webConfig(entry, socket.bind, web), listenFds: [LISTEN_FD] })
   return child
 }
 

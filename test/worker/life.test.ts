@@ -102,6 +102,6 @@ test('a child that was never started stops at once', async () => {
 test('a start that lacks what the role needs is refused', async () => {
   await using child = startChild('web')
   child.send({ type: 'start', unit: 'web.1', config: webConfig(slow) })
-  expect((await child.message('failed')).message).toMatch(/listenFd/)
+  expect((await child.message('failed')).message).toMatch(/listenFds/)
   expect(await child.exit()).toEqual({ code: 70, signal: null })
 })

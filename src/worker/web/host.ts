@@ -21,18 +21,19 @@ export function webHost(): RoleHost {
   return { start }
 }
 
-async function start({ config, listenFd }: StartMessage, { log, channel, signal }: UnitContext): Promise<Unit> {
+async function start({ config, listenFds = [] }: StartMessage, { log, channel, signal }: UnitContext): Promise<Unit> {
   const { web } = config
-  if (web === undefined || listenFd === undefined) throw new TypeError('a web unit needs config.web and listenFd')
-  const { entry } = web
-  const path = web.bind.startsWith('unix:') ? web.bind.slice('unix:'.length) : undefined
+  const [fd, ...further] = listenFds
+  if (web === undefined || fd === undefined) throw new TypeError('a web unit needs config.web and listenFds')
+  const { entry, bind, backlog } = web
+  const path = bind[0]?.startsWith('unix:') ? bind[0].slice('unix:'.length) : undefined
   const resources = hostResources(log)
   const connections = trackConnections(web.accessLog === '' ? [] : [accessLog(web.accessLog, web.forwardedAllowIps, log.print)])
   const opened = (server: Server): void => {
     applyTimeouts(server, web)
     connections.watch(server)
   }
-  const socket = answerListen({ fd: listenFd, path, opened })
+  const socket = answerListen({ fds: [fd, ...further], backlog, path, opened })
   const open = async (): Promise<App> => {
     const exports = await idle(channel, loadEntry('web.entry', entry), () => {
       throw new WorkerError(`web.entry ${entry} waits for something that can never happen (an unsettled top-level await)`)
@@ -62,6 +63,7 @@ async function start({ config, listenFd }: StartMessage, { log, channel, signal 
       return { inFlight: connections.inFlight, requests: connections.requests, ...(connected === undefined ? {} : { connected }) }
     },
     async stop(_reason, deadline) {
+      socket.closeFurther()
       const cut = await connections.drain(deadline.leaving(SHARE_AFTER_DRAIN))
       const unclosed = await closeApp(app, deadline)
       return [...cut, ...unclosed, ...(await resources.close(deadline))]

@@ -1,36 +1,39 @@
 /** Answers an app's `listen` with the socket inherited from the master. */
 import { Server } from 'node:net'
-
-// Gunicorn's default too; the kernel cuts it to net.core.somaxconn.
-const BACKLOG = 2048
+import { acceptFrom } from './further.ts'
 
 export interface InheritedSocket {
   /** The server that asked first and got it. */
   readonly server: Server | undefined
   /** Resolves with that server once it accepts. */
   readonly accepting: Promise<Server>
+  /** Accepts no more from the sockets after the first, which a drain lets go like any server's own. */
+  closeFurther(): void
 }
 
 export interface ListenOptions {
-  readonly fd: number
-  /** Of a unix socket, which an inherited descriptor does not tell. */
+  readonly fds: readonly [number, ...number[]]
+  /** Where the app names none. */
+  readonly backlog: number
+  /** Of the first if it is a unix socket, which an inherited descriptor does not tell. */
   readonly path: string | undefined
   /** Called for every server before it accepts. */
   readonly opened: (server: Server) => void
 }
 
 /**
- * From now on the first server of this process that calls `listen` gets the inherited socket, whatever port it names.
+ * From now on the first server of this process that calls `listen` gets the inherited sockets, whatever port it names.
  * A second one that names the same port (frameworks listen on 127.0.0.1 and ::1 alike) is told it listens, and gets no
  * connections; one that names another port (metrics, administration) listens there for real. Call once per process, before user code loads.
  */
-export function answerListen({ fd, path, opened }: ListenOptions): InheritedSocket {
+export function answerListen({ fds, backlog, path, opened }: ListenOptions): InheritedSocket {
   const listen = Reflect.get(Server.prototype, 'listen') as (this: Server, ...args: unknown[]) => Server
   const { promise: accepting, resolve, reject } = Promise.withResolvers<Server>()
   // Whoever awaits it hears of it; nobody may be waiting yet.
   accepting.catch(() => {})
   let owner: Server | undefined
   let ownerPort: number | string | undefined
+  let closeFurther = (): void => {}
 
   const answer = (server: Server, args: unknown[]): Server => {
     const wanted = addressOf(args)
@@ -43,7 +46,10 @@ export function answerListen({ fd, path, opened }: ListenOptions): InheritedSock
         server.off('error', reject)
         resolve(server)
       })
-      listen.call(server, { fd, backlog: backlogOf(args), signal: optionsOf(args)['signal'] }, callbackOf(args))
+      const [fd, ...further] = fds
+      const wait = backlogOf(args) ?? backlog
+      listen.call(server, { fd, backlog: wait, signal: optionsOf(args)['signal'] }, callbackOf(args))
+      closeFurther = acceptFrom(server, further, wait, listen)
       if (path !== undefined) server.address = () => path
       return server
     }
@@ -59,6 +65,7 @@ export function answerListen({ fd, path, opened }: ListenOptions): InheritedSock
       return owner
     },
     accepting,
+    closeFurther: () => closeFurther(),
   }
 }
 
@@ -86,9 +93,9 @@ function addressOf(args: readonly unknown[]): number | string | undefined {
   return /^\d+$/.test(named) ? Number(named) : named
 }
 
-function backlogOf(args: readonly unknown[]): number {
+function backlogOf(args: readonly unknown[]): number | undefined {
   const named = optionsOf(args)['backlog'] ?? args.slice(1).find((argument) => typeof argument === 'number')
-  return typeof named === 'number' && named > 0 ? named : BACKLOG
+  return typeof named === 'number' && named > 0 ? named : undefined
 }
 
 function optionsOf(args: readonly unknown[]): Readonly<Record<string, unknown>> {
