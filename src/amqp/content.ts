@@ -9,6 +9,11 @@ import type { StringCache } from './string-cache.ts'
 const BASIC_CLASS = 60
 /** Memory taken on the word of a content header alone; a larger body grows as its bytes arrive. */
 const FIRST_ALLOCATION = 256 * 1024
+/** Takes the pieces of a body that shall not be put together in memory. */
+export interface BodyTaker {
+  write(piece: Buffer): void
+}
+
 const EMPTY: Buffer = Buffer.alloc(0)
 
 /** One message's header and body. Both may be views of read buffers that are never changed again. */
@@ -29,7 +34,7 @@ export class Content {
     this.bodySize = bodySize
   }
 
-  /** Views that were asked for are kept, so that both are made at most once. */
+  /** Empty where it went to a `BodyTaker`. Views that were asked for are kept, so that both are made at most once. */
   get body(): Buffer {
     if (this.#bytes.length !== this.bodySize) {
       this.#bytes = this.#bytes.subarray(this.#bodyStart, this.#bodyStart + this.bodySize)
@@ -55,6 +60,8 @@ export class Content {
  */
 export class ContentAssembler {
   readonly #bodyMax: number
+  readonly #takerOf: ((bodySize: number) => BodyTaker | undefined) | undefined
+  #taker: BodyTaker | undefined
   #state: 'idle' | 'header' | 'body' = 'idle'
   #header: Buffer = EMPTY
   #propertiesStart = 0
@@ -63,8 +70,10 @@ export class ContentAssembler {
   #body: Buffer = EMPTY
   #received = 0
 
-  constructor(bodyMax: number) {
+  /** `takerOf` is asked for each body, and may return who takes its pieces. */
+  constructor(bodyMax: number, takerOf?: (bodySize: number) => BodyTaker | undefined) {
     this.#bodyMax = bodyMax
+    this.#takerOf = takerOf
   }
 
   /** True between a method that carries a content and its last frame; no other method may come on the channel then. */
@@ -103,13 +112,27 @@ export class ContentAssembler {
     this.#bodySize = bodySize
     this.#received = 0
     this.#state = 'body'
+    this.#taker = this.#takerOf?.(bodySize)
+    // It takes long, and would keep the whole read buffer alive.
+    if (this.#taker) this.#ownHeader()
     return bodySize === 0 ? this.#finish(EMPTY, 0) : undefined
+  }
+
+  #ownHeader(): void {
+    this.#header = Buffer.from(this.#header.subarray(this.#propertiesStart, this.#propertiesEnd))
+    this.#propertiesStart = 0
+    this.#propertiesEnd = this.#header.length
   }
 
   #readBody(buffer: Buffer, start: number, end: number): Content | undefined {
     const received = this.#received + (end - start)
     if (received > this.#bodySize) {
       throw new ProtocolError(`body frames hold more than the ${this.#bodySize} bytes announced`, REPLY.frameError)
+    }
+    if (this.#taker) {
+      this.#taker.write(buffer.subarray(start, end))
+      this.#received = received
+      return received === this.#bodySize ? this.#finish(EMPTY, 0) : undefined
     }
     if (this.#received === 0 && received === this.#bodySize) return this.#finish(buffer, start)
     if (received > this.#body.length) this.#grow(received)
@@ -129,6 +152,7 @@ export class ContentAssembler {
     const content = new Content(this.#header, this.#propertiesStart, this.#propertiesEnd, bytes, start, this.#bodySize)
     this.#state = 'idle'
     this.#header = this.#body = EMPTY
+    this.#taker = undefined
     return content
   }
 }

@@ -84,13 +84,37 @@ export class FrameWriter {
     properties: MessageProperties | Uint8Array,
     body: Uint8Array,
   ): void {
+    this.#head(channel, name, args, properties, body.length)
+    this.#body(channel, body)
+    this.#done()
+  }
+
+  /** Appends the beginning of a content whose body follows in `bodyPiece`s. Throws `CodecError`, and then nothing is sent. */
+  contentHead<N extends ContentMethod>(channel: number, name: N, args: MethodInput<N>, properties: Uint8Array, bodySize: number): void {
+    this.#head(channel, name, args, properties, bodySize)
+    this.#done()
+  }
+
+  bodyPiece(channel: number, piece: Uint8Array): void {
+    this.#begin()
+    this.#body(channel, piece)
+    this.#done()
+  }
+
+  #head<N extends ContentMethod>(
+    channel: number,
+    name: N,
+    args: MethodInput<N>,
+    properties: MessageProperties | Uint8Array,
+    bodySize: number,
+  ): void {
     const mark = this.#begin()
     try {
       this.#method(channel, name, args)
       const header = this.#open(FRAME.header, channel)
       this.#bytes.u16(BASIC_CLASS)
       this.#bytes.u16(0)
-      this.#bytes.u64(body.length)
+      this.#bytes.u64(bodySize)
       if (properties instanceof Uint8Array) this.#bytes.bytes(properties)
       else writeProperties(this.#bytes, properties)
       this.#close(header, 'properties')
@@ -98,8 +122,6 @@ export class FrameWriter {
       this.#bytes.truncate(mark)
       throw error
     }
-    this.#body(channel, body)
-    this.#done()
   }
 
   /** Calls back once, before the next flush, which it brings about: for what is best written as late as possible. */

@@ -5,7 +5,7 @@ export { Channel, type ChannelHandlers, type Fetched } from './client/channel.ts
 export { type AmqpConnection, openAmqpConnection, type AmqpConnectionHandlers, type AmqpConnectionOptions } from './client/connection.ts'
 export type { TlsMaterial } from './client/dial.ts'
 export { type Address, type Credentials, parseAddress, type Target } from './client/target.ts'
-export { Content, ContentAssembler } from './content.ts'
+export { type BodyTaker, Content, ContentAssembler } from './content.ts'
 export { MAX_NESTING, readTable, writeTable } from './field-table.ts'
 export { FrameReader, type FrameReaderOptions } from './frame-reader.ts'
 export { FrameWriter, type ContentMethod, type FrameSink } from './frame-writer.ts'

@@ -5,6 +5,7 @@
 import { writeSync } from 'node:fs'
 import { openStore } from '../../src/broker/store/sqlite-store.ts'
 import { harness } from './engine-harness.ts'
+import { bodyInMemory } from '../../src/broker/engine/index.ts'
 
 const [path = '', from = '0'] = process.argv.slice(2)
 const first = Number(from)
@@ -27,7 +28,7 @@ for (let turn = 0; turn < 60; turn++) {
     for (let n = 0; n < 5; n++) {
       const got = p.channel.get('q', false)
       if (!got) continue
-      writeSync(1, `settling ${Buffer.from(got.message.body).toString().split(' ')[0]}\n`)
+      writeSync(1, `settling ${Buffer.from(bodyInMemory(got.message)).toString().split(' ')[0]}\n`)
       p.channel.ack(got.tag, false)
     }
     h.turn()

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { decodeProperties } from '../../src/broker/engine/index.ts'
+import { bodyInMemory, decodeProperties } from '../../src/broker/engine/index.ts'
 import { harness, type Harness, type Peer } from './engine-harness.ts'
 
 const toDead = (more = {}) => ({ 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'dead', ...more })
@@ -13,7 +13,9 @@ function setup(args: object): { h: Harness; p: Peer } {
 
 const fetch = (p: Peer, queue: string) => {
   const got = p.channel.get(queue, true)
-  return got && { body: Buffer.from(got.message.body).toString(), ...propertiesOf(got.message.properties), key: got.message.routingKey }
+  return (
+    got && { body: Buffer.from(bodyInMemory(got.message)).toString(), ...propertiesOf(got.message.properties), key: got.message.routingKey }
+  )
 }
 
 const propertiesOf = (bytes: Uint8Array) => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { harness, type Harness, type Peer } from './engine-harness.ts'
+import { bodyInMemory } from '../../src/broker/engine/index.ts'
 
 const consume = (peer: Peer, queue: string, options: { tag?: string; prefetch?: number; noAck?: boolean; args?: object } = {}): string =>
   peer.channel.consume({
@@ -150,7 +151,7 @@ describe('delivery', () => {
     p.publish('', 'q', 'a')
     p.publish('', 'q', 'b')
     const got = p.channel.get('q', false)
-    expect([Buffer.from(got?.message.body ?? []).toString(), got?.remaining]).toEqual(['a', 1])
+    expect([Buffer.from(got ? bodyInMemory(got.message) : []).toString(), got?.remaining]).toEqual(['a', 1])
     p.channel.reject(got?.tag ?? 0, false)
     expect(p.channel.get('q', true)?.remaining).toBe(0)
     expect(p.channel.get('q', true)).toBeUndefined()

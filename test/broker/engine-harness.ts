@@ -1,7 +1,7 @@
 /** An engine under a clock and an event loop the test turns by hand. */
 import type { Clock, Timer } from '../../src/core/clock.ts'
 import type { Headers, MessageProperties } from '../../src/core/message.ts'
-import { type Channel, decodeProperties, encodeProperties, Engine, type EngineEvent } from '../../src/broker/engine/index.ts'
+import { bodyInMemory, type Channel, decodeProperties, encodeProperties, Engine, type EngineEvent } from '../../src/broker/engine/index.ts'
 import type { Store } from '../../src/broker/engine/store.ts'
 
 export class FakeClock implements Clock {
@@ -129,7 +129,7 @@ function peer(engine: Engine, owner: object): Peer {
         got.push({
           consumer,
           tag,
-          body: Buffer.from(message.body).toString(),
+          body: Buffer.from(bodyInMemory(message)).toString(),
           redelivered: entry.redelivered,
           headers: properties.headers ?? {},
           properties,
@@ -138,7 +138,7 @@ function peer(engine: Engine, owner: object): Peer {
         })
       },
       cancelled: (tag) => result.cancelled.push(tag),
-      returned: (message) => result.returned.push(Buffer.from(message.body).toString()),
+      returned: (message) => result.returned.push(Buffer.from(bodyInMemory(message)).toString()),
       settled: (id, outcome) => result.settled.push(`${id} ${outcome}`),
     }),
   }

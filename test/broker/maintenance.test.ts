@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { openStore, type SqliteStore } from '../../src/broker/store/sqlite-store.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { harness, type Harness } from './engine-harness.ts'
+import { bodyInMemory } from '../../src/broker/engine/index.ts'
 
 const place = (): string => join(tempDir('tended'), 'broker.db')
 const sizes = (path: string): { db: number; wal: number } => ({
@@ -178,7 +179,7 @@ describe('much that is dropped', () => {
     const p = again.peer()
     const bodies = Array.from({ length: 13 }, () => {
       const got = p.channel.get('q', true)
-      return got && Buffer.from(got.message.body).toString().split(' ')[0]
+      return got && Buffer.from(bodyInMemory(got.message)).toString().split(' ')[0]
     })
     expect(bodies).toEqual(['0', '1', '2', '3', '4', '0', '1', '2', '3', '4', '5', '6', undefined])
     second.close(true)

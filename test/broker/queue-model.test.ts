@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { openStore, type SqliteStore } from '../../src/broker/store/sqlite-store.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { FakeClock, type Got, harness, type Harness, type Peer } from './engine-harness.ts'
+import { bodyInMemory } from '../../src/broker/engine/index.ts'
 
 const LANES = 3
 
@@ -122,7 +123,7 @@ class Run {
         model.expire(this.#clock.monotonic())
         const expected = model.next()
         const got = this.#peer.channel.get('q', false)
-        expect(got && Buffer.from(got.message.body).toString()).toBe(expected?.body)
+        expect(got && Buffer.from(bodyInMemory(got.message)).toString()).toBe(expected?.body)
         if (got && expected) this.#held.push({ tag: got.tag, item: expected, byConsumer: false })
         break
       }
@@ -164,7 +165,7 @@ class Run {
     const bodies = (queue: string): string[] => {
       const found: string[] = []
       for (let got = this.#peer.channel.get(queue, true); got; got = this.#peer.channel.get(queue, true)) {
-        found.push(Buffer.from(got.message.body).toString())
+        found.push(Buffer.from(bodyInMemory(got.message)).toString())
       }
       return found
     }

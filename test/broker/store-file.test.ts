@@ -8,6 +8,7 @@ import { openStore } from '../../src/broker/store/sqlite-store.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { harness } from './engine-harness.ts'
 import { spawnBroker } from './processes.ts'
+import { bodyInMemory } from '../../src/broker/engine/index.ts'
 
 /** A closed store with some messages in it. */
 function filled(): { data: string; path: string } {
@@ -145,7 +146,7 @@ describe('the store file', () => {
     expect(() => again.queue('kept')).toThrow("inequivalent arg 'x-message-ttl'")
     const q = again.peer()
     const back = q.channel.get('kept', false)
-    expect([Buffer.from(back!.message.body).toString(), back!.entry.redelivered, back!.entry.deliveries]).toEqual(['2', true, 1])
+    expect([Buffer.from(bodyInMemory(back!.message)).toString(), back!.entry.redelivered, back!.entry.deliveries]).toEqual(['2', true, 1])
     expect(q.channel.get('kept', false)?.entry.redelivered).toBe(false)
     q.publish('e', 'a.c', 'new')
     again.turn()

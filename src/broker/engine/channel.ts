@@ -301,7 +301,7 @@ export class Channel implements ConsumerChannel, Publisher {
       return tag
     }
     // The store has it; what consumers hold must not fill the memory.
-    if (entry.stored) entry.message = undefined
+    if (entry.stored && entry.message?.body instanceof Uint8Array) entry.message = undefined
     entry.queue.unsettled++
     if (consumer) consumer.unsettled++
     this.#unsettled.add({ tag, entry, consumer })

@@ -5,7 +5,7 @@ import { Channel, type ChannelHandlers, type ChannelHost } from './channel.ts'
 import { circles, deadLetter } from './dead-letter.ts'
 import { type Budget, WINDOW } from './lane.ts'
 import { Ledger } from './ledger.ts'
-import type { Entry, Message } from './message.ts'
+import type { BodySink, Entry, Message } from './message.ts'
 import type { DeathReason, Queue, QueueCounters, QueueHost } from './queue.ts'
 import { inUse, notEmpty, notFound } from './refusals.ts'
 import { isReplyName, Replies } from './replies.ts'
@@ -15,6 +15,8 @@ import { type ExchangeDeclaration, type QueueDeclaration, Topology } from './top
 
 /** Memory all queues together may take for ready messages that the store has anyway. Bytes. */
 const BUDGET = 128 * 1024 * 1024
+/** From this size on a body lies on the disk alone. Bytes. */
+const LARGE = 1024 * 1024
 export interface EngineOptions {
   readonly clock: Clock
   /** Absent: everything stays in memory and ends with the engine. */
@@ -173,6 +175,11 @@ export class Engine implements ChannelHost, QueueHost {
     if (conditions.ifUnused && queue.consumers.size > 0) throw inUse('queue', name)
     if (conditions.ifEmpty && queue.ready > 0) throw notEmpty(name)
     return this.#remove(queue)
+  }
+
+  /** Where a body of this size goes while it arrives; undefined for one that is held in memory. */
+  receive(size: number): BodySink | undefined {
+    return size < LARGE ? undefined : this.#store?.receive(size)
   }
 
   get alarm(): string | undefined {

@@ -1,5 +1,5 @@
 import { Heap } from './heap.ts'
-import type { Entry } from './message.ts'
+import { type Entry, heldBytes } from './message.ts'
 
 /** Messages a lane holds in memory before it leaves the rest to the store, and their bytes. */
 export const WINDOW = 2000
@@ -66,7 +66,7 @@ export class Lane {
 
   /** Puts a message back to its place. */
   giveBack(entry: Entry): void {
-    if (entry.message) this.#options.budget.bytes += entry.bytes
+    if (entry.message) this.#options.budget.bytes += heldBytes(entry)
     this.#returned.push(entry)
   }
 
@@ -83,13 +83,13 @@ export class Lane {
     const first = this.#loaded[this.#head]
     const back = this.#returned.peek()
     if (back && (!first || back.seq < first.seq)) {
-      if (back.message) this.#options.budget.bytes -= back.bytes
+      if (back.message) this.#options.budget.bytes -= heldBytes(back)
       return this.#returned.pop()
     }
     if (!first) return undefined
     this.#loaded[this.#head++] = undefined
-    this.#loadedBytes -= first.bytes
-    this.#options.budget.bytes -= first.bytes
+    this.#loadedBytes -= heldBytes(first)
+    this.#options.budget.bytes -= heldBytes(first)
     if (this.#head === this.#loaded.length) {
       this.#loaded = []
       this.#head = 0
@@ -113,7 +113,7 @@ export class Lane {
   /** Empties it and returns what was in memory; what was beyond is the caller's to remove from the store. */
   clear(): Entry[] {
     const entries = [...this.#loaded.filter((entry) => entry !== undefined), ...this.#returned.drain()]
-    for (const entry of entries) if (entry.message) this.#options.budget.bytes -= entry.bytes
+    for (const entry of entries) if (entry.message) this.#options.budget.bytes -= heldBytes(entry)
     this.#loaded = []
     this.#head = this.#loadedBytes = this.#beyond = 0
     return entries
@@ -131,8 +131,8 @@ export class Lane {
 
   #load(entry: Entry): void {
     this.#loaded.push(entry)
-    this.#loadedBytes += entry.bytes
-    this.#options.budget.bytes += entry.bytes
+    this.#loadedBytes += heldBytes(entry)
+    this.#options.budget.bytes += heldBytes(entry)
     this.#last = entry.seq
   }
 

@@ -6,7 +6,32 @@ export interface Message {
   readonly routingKey: string
   /** The content header's property flags and property list, encoded (AMQP 0-9-1 §4.2.6.1). */
   readonly properties: Uint8Array
-  readonly body: Uint8Array
+  readonly body: Uint8Array | LargeBody
+}
+
+/** A body that lies on the disk. */
+export interface LargeBody {
+  readonly id: number
+  /** Bytes. */
+  readonly length: number
+  /** It can be read to its end from then on, also when the message is gone. Throws where it is not there. */
+  open(): BodyReader
+}
+
+export interface BodyReader {
+  /** Bytes to come. */
+  readonly left: number
+  /** The next bytes, as many as there are. Throws where they cannot be read. */
+  read(most: number): Uint8Array
+  close(): void
+}
+
+/** Where a large body goes while it arrives. */
+export interface BodySink {
+  write(piece: Uint8Array): void
+  /** All of it is on the disk. Throws what went wrong since the beginning, and then nothing of it is left. */
+  finish(): LargeBody
+  discard(): void
 }
 
 /** A message in one queue. */
@@ -25,8 +50,20 @@ export interface Entry {
   /** How many deliveries failed: rejected with requeue, or lost with their connection. */
   deliveries: number
   redelivered: boolean
-  /** Absent while a stored message is with a consumer or was given back; read from the store when it is needed again. */
+  /** Absent while a stored message that is not large is with a consumer or was given back; read from the store when it is needed again. */
   message: Message | undefined
+}
+
+/** Throws for a large one; there is none where there is no store. */
+export function bodyInMemory({ body }: Message): Uint8Array {
+  if (!(body instanceof Uint8Array)) throw new Error(`the body of ${body.length} bytes lies on the disk`)
+  return body
+}
+
+/** What a message takes in memory. */
+export const heldBytes = (entry: Entry): number => {
+  const { message } = entry
+  return message && !(message.body instanceof Uint8Array) ? message.properties.length : entry.bytes
 }
 
 export const sizeOf = (message: Message): number => message.properties.length + message.body.length

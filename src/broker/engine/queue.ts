@@ -113,7 +113,9 @@ export class Queue {
     const { priority, expirationMs } = queueing(message)
     const lane = Math.min(priority, settings.maxPriority)
     const ttl = Math.min(expirationMs ?? Infinity, settings.messageTtl ?? Infinity)
-    const stored = this.#host.page !== undefined && (this.kept || this.#spilling > 0 || this.#laneAt(lane).overflows)
+    // A large body lives as long as the rows that refer to it.
+    const large = !(message.body instanceof Uint8Array)
+    const stored = this.#host.page !== undefined && (this.kept || large || this.#spilling > 0 || this.#laneAt(lane).overflows)
     if (stored && !this.kept) this.#spilling++
     const bytes = sizeOf(message)
     this.pending++

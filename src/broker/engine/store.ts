@@ -1,6 +1,6 @@
 import type { ExchangeType } from '../../core/entities.ts'
 import type { Headers } from '../../core/message.ts'
-import type { Entry, Message } from './message.ts'
+import type { BodySink, Entry, Message } from './message.ts'
 
 /**
  * Where the engine keeps what must survive, and what is too long for memory. Every call is synchronous and has
@@ -9,6 +9,8 @@ import type { Entry, Message } from './message.ts'
  */
 export interface Store {
   load(): Snapshot
+  /** A large body begins to arrive. Never throws: `finish` of what it returns does. */
+  receive(size: number): BodySink
   commit(writes: Writes): void
   /** Messages of a lane behind `after`, in order: at most `limit`, and fewer when their bytes exceed `maxBytes`. */
   page(queue: QueueKey, lane: number, after: number, limit: number, maxBytes: number): StoredMessage[]

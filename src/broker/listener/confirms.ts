@@ -1,18 +1,16 @@
-import type { FrameWriter } from '../../amqp/index.ts'
+import type { ChannelOutput } from './output.ts'
 
 /** Publisher confirms of one channel: numbers publishes, and answers as many at once as it can. */
 export class Confirms {
-  readonly #writer: FrameWriter
-  readonly #channel: number
+  readonly #output: ChannelOutput
   #selected = false
   #lastId = 0
   /** Settled and not yet answered, as acks: `#first` to `#last`, 0 when there are none. */
   #first = 0
   #last = 0
 
-  constructor(writer: FrameWriter, channel: number) {
-    this.#writer = writer
-    this.#channel = channel
+  constructor(output: ChannelOutput) {
+    this.#output = output
   }
 
   get selected(): boolean {
@@ -32,7 +30,7 @@ export class Confirms {
   settled(id: number, taken: boolean): void {
     if (!taken) {
       this.flush()
-      this.#writer.method(this.#channel, 'basic.nack', { deliveryTag: id, multiple: false, requeue: false })
+      this.#output.method('basic.nack', { deliveryTag: id, multiple: false, requeue: false })
       return
     }
     if (this.#first === 0) this.#first = id
@@ -41,7 +39,7 @@ export class Confirms {
 
   flush(): void {
     if (this.#first === 0) return
-    this.#writer.method(this.#channel, 'basic.ack', { deliveryTag: this.#last, multiple: this.#last > this.#first })
+    this.#output.method('basic.ack', { deliveryTag: this.#last, multiple: this.#last > this.#first })
     this.#first = this.#last = 0
   }
 }

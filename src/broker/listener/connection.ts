@@ -339,7 +339,10 @@ export class Connection {
   }
 
   #giveBack(how: 'untouched' | 'failed'): void {
-    for (const channel of this.#channels.values()) channel.end(how)
+    for (const channel of this.#channels.values()) {
+      channel.end(how)
+      channel.output.close()
+    }
     this.#channels.clear()
     this.#engine?.disconnected(this)
   }

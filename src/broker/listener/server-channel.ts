@@ -8,12 +8,13 @@ import {
   METHODS,
   type MethodName,
 } from '../../amqp/index.ts'
-import { ProtocolError, TopologyError } from '../../core/errors.ts'
-import type { Channel, GiveBack, Message, Outcome } from '../engine/index.ts'
+import { messageOf, ProtocolError, TopologyError } from '../../core/errors.ts'
+import type { BodySink, Channel, GiveBack, Message, Outcome } from '../engine/index.ts'
 import { Confirms } from './confirms.ts'
 import type { Connection } from './connection.ts'
 import { checkProperties, compact } from './content.ts'
 import { handleMethod } from './methods.ts'
+import { ChannelOutput } from './output.ts'
 import { inVhost, short } from './reply-text.ts'
 
 const CONTENT_TOO_LARGE = 311
@@ -24,12 +25,15 @@ export class ServerChannel {
   readonly id: number
   readonly channel: Channel
   readonly confirms: Confirms
+  readonly output: ChannelOutput
   /** Stands for an empty queue name (AMQP 0-9-1 §1.7.2.1). */
   lastQueue = ''
   /** It has selected transactions, for good. */
   transactional = false
   readonly #assembler: ContentAssembler
   #publish: MethodArgs<'basic.publish'> | undefined
+  /** Of the large body that arrives. */
+  #sink: BodySink | undefined
   #closing = false
   #ended = false
 
@@ -37,19 +41,18 @@ export class ServerChannel {
     this.connection = connection
     this.id = id
     const { writer, flow, engine, bodyMax } = connection
-    this.#assembler = new ContentAssembler(bodyMax)
-    this.confirms = new Confirms(writer, id)
+    this.#assembler = new ContentAssembler(bodyMax, (size) => (this.#sink = engine.receive(size)))
+    this.output = new ChannelOutput(writer, flow, id, () => this.channel.resume())
+    this.confirms = new Confirms(this.output)
     this.channel = engine.channel(connection, {
-      writable: () => flow.writable,
+      writable: () => !this.output.busy && flow.writable,
       privileged: () => connection.publishing(),
       delivered: (consumerTag, deliveryTag, message, { redelivered }) => {
-        const { exchange, routingKey, properties, body } = message
-        this.#guard(() =>
-          writer.content(id, 'basic.deliver', { consumerTag, deliveryTag, redelivered, exchange, routingKey }, properties, body),
-        )
+        const { exchange, routingKey } = message
+        this.#guard(() => this.output.content('basic.deliver', { consumerTag, deliveryTag, redelivered, exchange, routingKey }, message))
         connection.dirty()
       },
-      cancelled: (consumerTag) => writer.method(id, 'basic.cancel', { consumerTag, noWait: true }),
+      cancelled: (consumerTag) => this.output.method('basic.cancel', { consumerTag, noWait: true }),
       returned: (message) => this.#return(message),
       settled: (publishId, outcome, reason) => this.#settled(publishId, outcome, reason),
     })
@@ -74,12 +77,16 @@ export class ServerChannel {
     this.confirms.flush()
   }
 
+  /** The client reads again. */
   resume(): void {
+    this.#guard(() => this.output.proceed())
     if (!this.#ended) this.channel.resume()
   }
 
   end(how: GiveBack): void {
     this.#ended = true
+    this.#sink?.discard()
+    this.#sink = undefined
     this.channel.close(how)
   }
 
@@ -93,8 +100,11 @@ export class ServerChannel {
         this.connection.engine.flush()
         this.confirm()
         this.end('untouched')
-        this.connection.forget(this.id)
-        return this.connection.writer.method(this.id, 'channel.close-ok', {})
+        this.#closing = true
+        return this.output.inTurn(() => {
+          this.connection.forget(this.id)
+          this.output.method('channel.close-ok', {})
+        })
       default:
         return handleMethod(this, method)
     }
@@ -104,18 +114,37 @@ export class ServerChannel {
     const args = this.#publish
     if (!args) return
     if (args.immediate) throw new ProtocolError('NOT_IMPLEMENTED - immediate=true', 540)
-    const message = compact(args, content)
+    const message = this.#sink ? this.#stored(args, content, this.#sink) : compact(args, content)
+    if (!message) return
     checkProperties(message, this.connection.user)
     this.channel.publish(message, args.mandatory, this.confirms.next())
+  }
+
+  /** The message of a large body; undefined where it could not be stored, which the client is told. */
+  #stored(
+    { exchange, routingKey }: MethodArgs<'basic.publish'>,
+    { propertyBytes: properties }: Content,
+    sink: BodySink,
+  ): Message | undefined {
+    this.#sink = undefined
+    try {
+      return { exchange, routingKey, properties, body: sink.finish() }
+    } catch (error) {
+      // What was published before is answered before.
+      this.connection.engine.flush()
+      this.#settled(this.confirms.next(), 'failed', `the body could not be stored: ${messageOf(error)}`)
+      return undefined
+    }
   }
 
   #unexpected(): never {
     throw new ProtocolError('UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead', 505)
   }
 
-  #return({ exchange, routingKey, properties, body }: Message): void {
+  #return(message: Message): void {
+    const { exchange, routingKey } = message
     const args = { replyCode: 312, replyText: 'NO_ROUTE', exchange, routingKey }
-    this.#guard(() => this.connection.writer.content(this.id, 'basic.return', args, properties, body))
+    this.#guard(() => this.output.content('basic.return', args, message))
   }
 
   #settled(publishId: number, outcome: Outcome, reason: string): void {
@@ -160,7 +189,7 @@ export class ServerChannel {
     this.confirm()
     this.end('untouched')
     const [classId, methodId] = METHODS[method].id
-    this.connection.writer.method(this.id, 'channel.close', {
+    this.output.method('channel.close', {
       replyCode,
       replyText: short(inVhost(replyText, this.connection.vhost)),
       classId,
@@ -170,7 +199,7 @@ export class ServerChannel {
 
   /** Everything that was under way is dropped until the client has seen the close (§1.5.2.5). */
   #whileClosing(method: Method): void {
-    if (method.name === 'channel.close') this.connection.writer.method(this.id, 'channel.close-ok', {})
+    if (method.name === 'channel.close') this.output.method('channel.close-ok', {})
     else if (method.name === 'channel.close-ok') this.connection.forget(this.id)
   }
 }

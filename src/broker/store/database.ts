@@ -1,12 +1,14 @@
 import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { messageOf } from '../../core/errors.ts'
+import { folderOf, isWhole, largeRows } from './bodies.ts'
 import { StoreRefusedError } from './refused.ts'
 import { isDamaged } from './wal.ts'
 
 /** Tells our files from any other SQLite database: "Omni". */
 const APPLICATION_ID = 0x4f6d6e69
-export const VERSION = 3
+export const VERSION = 4
 export const PAGE_SIZE = 4096
 /** A larger file is opened without reading all of it first. Bytes. */
 const CHECK_LIMIT = 256 * 1024 * 1024
@@ -44,6 +46,8 @@ const ADDED: ReadonlyMap<number, string> = new Map([
      CREATE INDEX exchange_binding_destination ON exchange_binding (destination);`,
   ],
   [3, 'CREATE TABLE dropped (queue INTEGER NOT NULL, lane INTEGER NOT NULL, after INTEGER NOT NULL, upto INTEGER NOT NULL);'],
+  // Rows that refer to bodies in files of their own.
+  [4, ''],
 ])
 
 /** What does not survive a restart but does not fit into memory: SQLite's own temporary file, never synced. */
@@ -150,6 +154,12 @@ export function assertSound(path: string, checkLimit: number): void {
       throw new StoreRefusedError(path, `was written by a newer version (store version ${version}, this one knows up to ${VERSION})`)
     }
     const size = Number(pragma(db, 'page_count')) * Number(pragma(db, 'page_size'))
+    if (version >= 4) {
+      const missing = largeRows(db).find((body) => !isWhole(path, body.id, body.size))
+      if (missing) {
+        throw new StoreRefusedError(path, `is damaged: the body in ${join(folderOf(path), String(missing.id))} is not whole. ${REMEDY}`)
+      }
+    }
     if (size > checkLimit) return
     const result = pragma(db, 'quick_check(1)')
     if (result !== 'ok') throw new StoreRefusedError(path, `is damaged: ${String(result)}. ${REMEDY}`)

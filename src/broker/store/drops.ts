@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { idOf, IS_LARGE } from './bodies.ts'
 
 /** Messages deleted in one transaction: some milliseconds of the event loop. */
 const SLICE = 1000
@@ -39,13 +40,14 @@ export interface Drops {
 const nothing = (): void => {}
 
 /** Deletes many messages little by little, since a million at once would stop the broker for seconds. */
-export function drops(db: DatabaseSync): Drops {
+export function drops(db: DatabaseSync, onBodyGone: (id: number) => void): Drops {
+  const returning = `RETURNING CASE WHEN ${IS_LARGE} THEN body END AS large`
   const statements = (table: string) => ({
     lane: db.prepare(
       `DELETE FROM ${table} WHERE seq IN (
-         SELECT seq FROM ${table} WHERE queue = ? AND lane = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ${SLICE})`,
+         SELECT seq FROM ${table} WHERE queue = ? AND lane = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ${SLICE}) ${returning}`,
     ),
-    queue: db.prepare(`DELETE FROM ${table} WHERE seq IN (SELECT seq FROM ${table} WHERE queue = ? LIMIT ${SLICE})`),
+    queue: db.prepare(`DELETE FROM ${table} WHERE seq IN (SELECT seq FROM ${table} WHERE queue = ? LIMIT ${SLICE}) ${returning}`),
     last: db.prepare(`SELECT max(seq) AS seq FROM ${table} WHERE queue = ? AND lane = ?`),
   })
   const tables = { kept: statements('main.message'), spilled: statements('temp.spill') }
@@ -63,16 +65,25 @@ export function drops(db: DatabaseSync): Drops {
       upto: Number(row['upto']),
     }))
 
-  /** Returns whether that was all. */
-  const deleteSome = ({ kept, queue, lane, after, upto }: Drop): boolean => {
-    const { changes } = lane === ALL_LANES ? of(kept).queue.run(queue) : of(kept).lane.run(queue, lane, after, upto)
-    return Number(changes) < SLICE
+  const deleteSome = ({ kept, queue, lane, after, upto }: Drop): { all: boolean; committed: () => void } => {
+    const rows = lane === ALL_LANES ? of(kept).queue.all(queue) : of(kept).lane.all(queue, lane, after, upto)
+    const names = rows.flatMap((row) => (row['large'] instanceof Uint8Array ? [row['large']] : []))
+    return {
+      all: rows.length < SLICE,
+      committed() {
+        for (const name of names) onBodyGone(idOf(name))
+      },
+    }
   }
   const drop = (dropped: Drop): (() => void) => {
-    if (deleteSome(dropped)) return nothing
+    const { all, committed } = deleteSome(dropped)
+    if (all) return committed
     const { kept, queue, lane, after, upto } = dropped
     if (kept) note.run(queue, lane, after, upto)
-    return () => list.push(dropped)
+    return () => {
+      list.push(dropped)
+      committed()
+    }
   }
 
   return {
@@ -83,9 +94,14 @@ export function drops(db: DatabaseSync): Drops {
     queue: (kept, queue) => drop({ kept, queue, lane: ALL_LANES, after: -1, upto: END }),
     slice() {
       const first = list[0]
-      if (!first || !deleteSome(first)) return nothing
+      if (!first) return nothing
+      const { all, committed } = deleteSome(first)
+      if (!all) return committed
       if (first.kept) forget.run(first.queue, first.lane, first.upto)
-      return () => list.shift()
+      return () => {
+        list.shift()
+        committed()
+      }
     },
     get pending() {
       return list.length > 0

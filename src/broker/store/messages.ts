@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Entry, Message } from '../engine/message.ts'
+import type { Entry, LargeBody, Message } from '../engine/message.ts'
 import type { QueueKey, StoredMessage } from '../engine/store.ts'
+import { idOf, nameOf } from './bodies.ts'
 import { NOT_DROPPED } from './drops.ts'
 
 /** The statements on messages exist twice: for the durable table and for the temporary one. */
@@ -18,7 +19,7 @@ export interface MessageTable {
 export function prepareTable(db: DatabaseSync, table: string): MessageTable {
   // Both in one piece: making an array for each costs as much as all the rest.
   const bytes = 'length(properties), CAST(properties || body AS BLOB)'
-  const columns = `seq, expires_at, deliveries, redelivered, exchange, routing_key, ${bytes}`
+  const columns = `seq, expires_at, deliveries, redelivered, exchange, routing_key, ${bytes}, bytes`
   const select = (where: string): StatementSync => {
     const statement = db.prepare(`SELECT ${columns} FROM ${table} WHERE ${where}`)
     statement.setReturnArrays(true)
@@ -40,7 +41,8 @@ export function prepareTable(db: DatabaseSync, table: string): MessageTable {
 export function insert(table: MessageTable, entry: Entry): void {
   const { message, queue, seq, lane, bytes, expiresAt = null } = entry
   if (!message) return
-  table.insert.run(seq, queue.id, lane, bytes, expiresAt, message.exchange, message.routingKey, message.properties, message.body)
+  const body = message.body instanceof Uint8Array ? message.body : nameOf(message.body)
+  table.insert.run(seq, queue.id, lane, bytes, expiresAt, message.exchange, message.routingKey, message.properties, body)
 }
 
 /** Numbers without a gap go in one statement: nothing else can lie between them. */
@@ -73,8 +75,11 @@ export type MessageRow = readonly [
   exchange: string,
   routingKey: string,
   propertiesLength: number,
-  bytes: Uint8Array,
+  content: Uint8Array,
+  bytes: number,
 ]
+
+type LargeBodyOf = (id: number, size: number) => LargeBody
 
 export function page(
   table: MessageTable,
@@ -84,21 +89,28 @@ export function page(
   limit: number,
   maxBytes: number,
   some: boolean,
+  large: LargeBodyOf,
 ): StoredMessage[] {
   const found: StoredMessage[] = []
   let bytes = 0
   for (const row of (some ? table.pageVisible : table.page).iterate(queue.id, lane, after, limit) as Iterable<unknown>) {
     const [seq, expiresAt, deliveries, redelivered, ...message] = row as MessageRow
-    found.push({ seq, expiresAt: expiresAt ?? undefined, deliveries, redelivered: redelivered === 1, message: messageOf(message) })
+    found.push({ seq, expiresAt: expiresAt ?? undefined, deliveries, redelivered: redelivered === 1, message: messageOf(message, large) })
     bytes += message[3].length
     if (bytes >= maxBytes) break
   }
   return found
 }
 
-export const messageOf = ([exchange, routingKey, split, bytes]: readonly [string, string, number, Uint8Array]): Message => ({
-  exchange,
-  routingKey,
-  properties: bytes.subarray(0, split),
-  body: bytes.subarray(split),
-})
+export function messageOf(
+  [exchange, routingKey, split, content, bytes]: readonly [string, string, number, Uint8Array, number],
+  large: LargeBodyOf,
+): Message {
+  const body = content.subarray(split)
+  return {
+    exchange,
+    routingKey,
+    properties: content.subarray(0, split),
+    body: bytes > content.length ? large(idOf(body), bytes - split) : body,
+  }
+}

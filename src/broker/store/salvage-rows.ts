@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { idOf, isWhole } from './bodies.ts'
 import { VERSION } from './database.ts'
 import { type Pages, rootOf, type Row, type RowsOfPage, scanRows, type Value } from './pages.ts'
 import { StoreRefusedError } from './refused.ts'
@@ -55,7 +56,9 @@ export function fillFresh(db: DatabaseSync, pages: Pages, source: string): Count
     for (const { id, values } of rowsOf('message', page, roots, pages)) {
       const [, queue, lane, bytes, ...rest] = values as [null, number, number, number, ...Value[]]
       const [properties, body] = rest.slice(-2) as [Uint8Array, Uint8Array]
-      if (bytes !== properties.length + body.length) {
+      const missing = bytes - properties.length - body.length
+      // Of a large body the row holds the name alone.
+      if (missing !== 0 && (missing < 0 || !isWhole(source, idOf(body), bytes - properties.length))) {
         damaged++
         continue
       }

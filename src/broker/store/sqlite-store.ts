@@ -1,5 +1,7 @@
+import type { Entry, LargeBody } from '../engine/message.ts'
 import type { QueueKey, Store, StoredBinding, StoredExchange, StoredQueue, Writes } from '../engine/store.ts'
 import { StoreFailedError } from '../engine/store.ts'
+import { Bodies, largeRows } from './bodies.ts'
 import { openDatabase, PAGE_SIZE, pragma } from './database.ts'
 import { drops } from './drops.ts'
 import { classified } from './errors.ts'
@@ -14,7 +16,7 @@ export interface SqliteStore extends Store {
    * the file system. To be called each second; takes some milliseconds, and is true when there is more to do soon.
    */
   tend(): boolean
-  /** What messages take, with what is needed to find them. */
+  /** What messages take, with what is needed to find them, and large bodies. */
   usedBytes(): number
   /** Of all messages that were inserted since it was opened. */
   readonly insertedBytes: number
@@ -35,7 +37,8 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
   const db = openDatabase(path, logPages)
   const kept = prepareTable(db, 'main.message')
   const spilled = prepareTable(db, 'temp.spill')
-  const dropped = drops(db)
+  const bodies = new Bodies(path, largeRows(db))
+  const dropped = drops(db, (id) => bodies.count(id, -1))
   let insertedBytes = 0
   let broken = false
   /** Transactions so far, and at the last look. */
@@ -43,6 +46,7 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
   let seen = 0
   /** Nothing is left to tidy up since then. */
   let settled = false
+  const bodyOf = (id: number, size: number): LargeBody => bodies.of(id, size)
   const tableOf = (queue: QueueKey): MessageTable => (queue.kept ? kept : spilled)
 
   const guard = <T>(work: () => T): T => {
@@ -74,6 +78,7 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
 
   return {
     load: () => guard(() => load(db)),
+    receive: (size) => bodies.receive(size),
     commit(writes: Writes) {
       transaction(() => {
         for (const entry of writes.inserts) {
@@ -84,17 +89,20 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
         remove(spilled, writes.deletes, false)
         for (const entry of writes.returns) tableOf(entry.queue).giveBack.run(entry.deliveries, entry.seq)
       })
+      // First what came: a dead letter is the body's last row for no moment.
+      countBodies(bodies, writes.inserts, 1)
+      countBodies(bodies, writes.deletes, -1)
     },
     page: (queue, lane, after, limit, maxBytes) =>
       guard(() => {
         const visible = dropped.visibleAfter(queue.kept, queue.id, lane, after)
-        return page(tableOf(queue), queue, lane, visible, limit, maxBytes, queue.kept && dropped.pending)
+        return page(tableOf(queue), queue, lane, visible, limit, maxBytes, queue.kept && dropped.pending, bodyOf)
       }),
     read(queue, seq) {
       const row = guard(() => tableOf(queue).read.get(seq) as unknown)
       if (!row) throw new StoreFailedError(`message ${seq} is not in the store`)
       const [, , , , ...message] = row as MessageRow
-      return messageOf(message)
+      return messageOf(message, bodyOf)
     },
     purge: (queue, lane, after) => transaction(() => dropped.lane(queue.kept, queue.id, lane, after))(),
     saveExchange(exchange: StoredExchange) {
@@ -169,7 +177,7 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
     get insertedBytes() {
       return insertedBytes
     },
-    usedBytes: () => guard(() => (Number(pragma(db, 'page_count')) - Number(pragma(db, 'freelist_count'))) * PAGE_SIZE),
+    usedBytes: () => guard(() => (Number(pragma(db, 'page_count')) - Number(pragma(db, 'freelist_count'))) * PAGE_SIZE + bodies.bytes),
     close(clean) {
       // What is on disk now is what the next start goes by; closing would write on, with syncs that may lie after one that failed.
       if (broken) return
@@ -180,6 +188,11 @@ export function openStore(path: string, { logPages = LOG_PAGES }: { logPages?: n
         // What is committed lies in the log, and is read from there at the next start.
       }
       db.close()
+      bodies.close()
     },
   }
+}
+
+function countBodies(bodies: Bodies, entries: readonly Entry[], rows: 1 | -1): void {
+  for (const { message } of entries) if (message && !(message.body instanceof Uint8Array)) bodies.count(message.body.id, rows)
 }

@@ -1,4 +1,5 @@
 import {
+  bodyInMemory,
   type Channel,
   decodeProperties,
   encodeProperties,
@@ -182,11 +183,11 @@ function settle(channel: Channel, tag: number, settlement: Settlement): void {
 const settleNothing = (): boolean => true
 
 function incoming(message: Message, entry: Handed, settleIt: Incoming['settle']): Incoming {
-  const { exchange, routingKey, body } = message
+  const { exchange, routingKey } = message
   const { redelivered, deliveries } = entry
   let properties: MessageProperties | undefined
   return {
-    body,
+    body: bodyInMemory(message),
     exchange,
     routingKey,
     redelivered,
