@@ -161,6 +161,50 @@ test('HTTP/2 streams under way are finished after the goodbye', async () => {
   expect(await child.exit()).toEqual({ code: 0, signal: null })
 })
 
+test('pipelined requests, a slow upload and a slow download that are under way are all finished', async () => {
+  using socket = bindSocket()
+  await using child = startWeb(slow, socket)
+  await child.message('ready')
+  using pipelining = await openConnection(socket.port)
+  using uploading = await openConnection(socket.port)
+  using downloading = await openConnection(socket.port)
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+  pipelining.write(get('/slow?ms=600') + get('/slow?ms=1') + get('/'))
+  uploading.write('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n')
+  downloading.write(get('/download?ms=600'))
+  await waitFor(() => (child.status()?.requests ?? 0) >= 5, { what: 'all of them to arrive' })
+  // Far longer than the test may take: none of them uses up the budget.
+  child.send({ type: 'stop', reason: 'reload', deadlineMs: 300_000 })
+  await pipelining.ended
+  await downloading.ended
+  // Long quiet, and not cut.
+  uploading.write('5\r\nworld\r\n0\r\n\r\n')
+  await uploading.ended
+  expect(pipelining.received().match(/version 1/g)).toHaveLength(3)
+  expect(downloading.received()).toMatch(/first[^]*last[^]*\r\n0\r\n\r\n$/)
+  expect(uploading.received()).toMatch(/connection: close[^]*version 1/i)
+  expect(await child.exit()).toEqual({ code: 0, signal: null })
+})
+
+test('an EventSource comes back to the new worker, by itself', async () => {
+  using socket = bindSocket()
+  await using old = startWeb(slow, socket, { env: { APP_VERSION: 'old' } })
+  await old.message('ready')
+  const events = (): Promise<string> => ask(`${socket.url}/events`)
+  // As EventSource does (HTML §9.2.3): an answer that ends is asked for again.
+  const first = events()
+  await waitFor(() => old.status()?.inFlight === 1, { what: 'the stream to open' })
+  await using fresh = startWeb(slow, socket, { env: { APP_VERSION: 'new' } })
+  await fresh.message('ready')
+  old.send({ type: 'stop', reason: 'reload', deadlineMs: 300_000 })
+  expect(await first).toContain('data: hello')
+  const again = events()
+  await waitFor(() => fresh.status()?.inFlight === 1, { what: 'the client to come back' })
+  expect(await old.exit()).toEqual({ code: 0, signal: null })
+  expect(await fresh.stop({ deadlineMs: 30_000 })).toEqual({ code: 0, signal: null })
+  expect(await again).toContain('data: hello')
+})
+
 test('an app that speaks TLS is drained alike', async () => {
   using socket = bindSocket()
   await using child = startWeb(fixture('web/tls.mjs'), socket, { env: tlsEnv })

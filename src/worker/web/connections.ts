@@ -3,7 +3,8 @@
  *
  * 1. The listening socket is let go, by net's `close`: http's would cut idle keep-alive connections, on which a client
  *    may be sending right now. Whoever waits in the accept queue is served by the siblings that share the socket.
- * 2. Every answer from now on says `Connection: close`, so that clients leave by themselves.
+ * 2. Every answer from now on says `Connection: close`, so that clients leave by themselves; of pipelined requests only the
+ *    last, since nothing is sent after it.
  * 3. A connection that stays quiet is closed: after 300 ms if it had a request before, later if its first one may still
  *    be on its way. Measured with clients that never retry: nothing is lost.
  * 4. At the same time endless answers end. Server-sent events: the client reconnects by itself, to a sibling, so waiting
@@ -43,6 +44,8 @@ interface Connection {
   readonly responses: Set<ServerResponse>
   /** Listens to each response's `close`: one function for all, since this is on the way of every request. */
   readonly onAnswered: (this: ServerResponse) => void
+  /** The response that was made to say `Connection: close`. */
+  farewell?: ServerResponse
   served: boolean
   /** No HTTP (any more): a WebSocket, a tunnel, or a server that never spoke it. */
   raw: 'websocket' | 'other' | undefined
@@ -92,7 +95,7 @@ export function trackConnections(observers: readonly RequestListener[] = []): Co
     if (request.httpVersionMajor > 1) return
     const connection = connections.get(request.socket) ?? add(request.socket, undefined)
     connection.responses.add(response)
-    if (draining) response.setHeader('Connection', 'close')
+    if (draining) sayFarewell(connection)
     response.on('close', connection.onAnswered)
   }
 
@@ -122,9 +125,7 @@ export function trackConnections(observers: readonly RequestListener[] = []): Co
   const drain = async (deadline: Deadline): Promise<readonly string[]> => {
     draining = true
     for (const server of servers) if (server.listening) Server.prototype.close.call(server)
-    for (const { responses } of connections.values()) {
-      for (const response of responses) if (!response.headersSent) response.setHeader('Connection', 'close')
-    }
+    for (const connection of connections.values()) sayFarewell(connection)
     http2.goAway()
     await swept(connections, http2, deadline)
     const cut = describeRest(connections, http2)
@@ -145,6 +146,15 @@ export function trackConnections(observers: readonly RequestListener[] = []): Co
     watch,
     drain,
   }
+}
+
+/** In the last of the responses under way, in the order of their requests; it may be written already, and waits for those before it. */
+function sayFarewell(connection: Connection): void {
+  const last = [...connection.responses].at(-1)
+  if (last === undefined || last.headersSent) return
+  if (connection.farewell?.headersSent === false) connection.farewell.removeHeader('Connection')
+  last.setHeader('Connection', 'close')
+  connection.farewell = last
 }
 
 /** Listens once the app does. */

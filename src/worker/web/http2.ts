@@ -7,7 +7,11 @@ export interface Http2Sessions {
   /** Requests being handled. */
   readonly streams: number
   watch(server: Server): void
-  /** GOAWAY (RFC 9113 §6.8): no new streams, those under way finish, then the session closes. Also for sessions yet to come. */
+  /**
+   * GOAWAY (RFC 9113 §6.8): no new streams, those under way finish, then the session closes. Also for sessions yet to come. It names the
+   * last stream it has seen: a client whose next one crosses it learns that this was not processed, and sends it again elsewhere.
+   * (Node has no way to send nghttp2's notice in advance, which would spare it that.)
+   */
   goAway(): void
   /** Ends answers of type text/event-stream. */
   endEventStreams(): void
