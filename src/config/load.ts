@@ -5,8 +5,9 @@ import { pathToFileURL } from 'node:url'
 import { ConfigError, messageOf, OmnibusError } from '../core/errors.ts'
 import { redactText } from '../core/redact.ts'
 import { resolveConfig } from './resolve.ts'
-import type { ConfigOverrides, Hooks, ResolvedConfig } from './types.ts'
 import type { Environment } from './environment.ts'
+import type { Hooks } from './hooks.ts'
+import type { ConfigOverrides, ResolvedConfig } from './types.ts'
 
 export interface LoadOptions {
   /** The config file; absent: an empty config, with `overrides.entry` as the web app. */
@@ -30,9 +31,17 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const file = options.file === undefined ? undefined : resolve(root, options.file)
   const exported = file === undefined ? {} : await defaultExportOf(file)
   const config = resolveConfig(exported, { file, root, overrides, env })
+  return { config, hooks: hooksIn(exported) }
+}
+
+/** The file's hooks alone, for a worker: the master's config, which names the file, has been checked. Throws `ConfigError`. */
+export async function loadHooks(file: string): Promise<Hooks> {
+  return hooksIn(await defaultExportOf(file))
+}
+
+function hooksIn(exported: unknown): Hooks {
   const hooks: unknown = typeof exported === 'object' && exported !== null && 'hooks' in exported ? exported.hooks : undefined
-  // resolveConfig has just checked it.
-  return { config, hooks: (hooks ?? {}) as Hooks }
+  return (hooks ?? {}) as Hooks
 }
 
 async function defaultExportOf(file: string): Promise<unknown> {

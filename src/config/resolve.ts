@@ -7,11 +7,11 @@ import { redactUrl } from '../core/redact.ts'
 import { accessLogFormat } from './access-log.ts'
 import { ADDRESS_EXPECTED, binds, isNetwork, normalAddress, normalBind } from './address.ts'
 import { defaultBind, defaultWorkers, type Environment } from './environment.ts'
+import { HOOKS, type Hooks, SERVER_HOOKS, WORKER_HOOKS } from './hooks.ts'
 import type {
   BusConfig,
   ConfigOverrides,
   ConsumerConfig,
-  Hooks,
   OmnibusConfig,
   ResolvedConfig,
   ResolvedRestart,
@@ -73,7 +73,7 @@ const FIELDS: Fields<OmnibusConfig> = {
     forwardedAllowIps: list(network),
   }),
   consumers: record(object<ConsumerConfig>({ ...unit, instances: count, kind: oneOf(['process', 'thread']) })),
-  hooks: object<Hooks>({ onStarting: callable(), onExit: callable() }),
+  hooks: object<Hooks>(Object.fromEntries(Object.keys(HOOKS).map((name) => [name, callable()])) as Fields<Hooks>),
   gracefulTimeoutMs: whole({ min: 1 }),
   hookTimeoutMs: whole({ min: 1 }),
   restart,
@@ -134,7 +134,8 @@ export function resolveConfig(input: unknown, context: ResolveContext): Resolved
     },
     ...(web && { web }),
     consumers: Object.fromEntries(consumers),
-    hooks: (['onStarting', 'onExit'] as const).filter((name) => config.hooks?.[name] !== undefined),
+    hooks: SERVER_HOOKS.filter((name) => config.hooks?.[name] !== undefined),
+    workerHooks: WORKER_HOOKS.filter((name) => config.hooks?.[name] !== undefined),
     gracefulTimeoutMs: config.gracefulTimeoutMs ?? 25_000,
     hookTimeoutMs: config.hookTimeoutMs ?? 30_000,
     onPermanentFailure: config.onPermanentFailure ?? 'exit',

@@ -1,4 +1,5 @@
 /** The config file as a user writes it (`OmnibusConfig`) and as plain resolved data (`ResolvedConfig`). */
+import type { Hooks, ServerHook, WorkerHook } from './hooks.ts'
 
 export interface OmnibusConfig {
   bus?: BusConfig
@@ -100,18 +101,6 @@ export interface RestartConfig {
   windowMs?: number
 }
 
-/** Server hooks, with Gunicorn's names in camelCase. They run in the hook host, never in the master. */
-export interface Hooks {
-  /** Before consumers and web start; the broker is up. Also whenever the hook host is replaced. */
-  onStarting?(context: HookContext): void | Promise<void>
-  /** After everything else but the broker has stopped; on a reload in the old host, after the new one's `onStarting`. */
-  onExit?(context: HookContext & { readonly reason: 'stop' | 'reload' }): void | Promise<void>
-}
-
-export interface HookContext {
-  readonly config: ResolvedConfig
-}
-
 export type ResolvedRestart = Required<RestartConfig>
 
 export interface ResolvedConfig {
@@ -128,7 +117,9 @@ export interface ResolvedConfig {
   }
   readonly consumers: Readonly<Record<string, Required<Omit<ConsumerConfig, 'restart'>> & { readonly restart: ResolvedRestart }>>
   /** Names of the server hooks the file has. */
-  readonly hooks: readonly (keyof Hooks)[]
+  readonly hooks: readonly ServerHook[]
+  /** Names of the worker hooks it has, for which each worker loads the file too. */
+  readonly workerHooks: readonly WorkerHook[]
   readonly gracefulTimeoutMs: number
   readonly hookTimeoutMs: number
   readonly onPermanentFailure: 'exit' | 'degrade'

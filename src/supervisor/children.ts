@@ -1,6 +1,8 @@
 /** What can be done to one process. */
 import type { ResolvedConfig } from '../config/types.ts'
+import { askPreFork } from './hooks.ts'
 import { ownLimits } from './limits.ts'
+import type { StartCause } from './protocol.ts'
 import { type Child, log, now, type State } from './state.ts'
 import type { Unit } from './units.ts'
 
@@ -32,7 +34,7 @@ export interface SpawnOptions {
   readonly canary?: boolean
 }
 
-/** Starts a process: the config role with `load`, the others with `start`. */
+/** Starts a process, after `preFork` where there is one: the config role with `load`, the others with `start`. */
 export function spawnChild(state: State, unit: Unit, label: string, { config, generation, canary = false }: SpawnOptions): Child {
   const child: Child = {
     id: state.nextId++,
@@ -53,8 +55,33 @@ export function spawnChild(state: State, unit: Unit, label: string, { config, ge
     killedAt: undefined,
     limits: ownLimits(unit.limits, now(state), state.options.random),
     spent: undefined,
+    fork: undefined,
   }
   state.children.set(child.id, child)
+  const host = askPreFork(state, child)
+  if (!host || !config) {
+    launch(state, child, config)
+    return child
+  }
+  child.phase = 'forking'
+  child.fork = { host: host.id, config }
+  child.deadline = { at: now(state) + config.hookTimeoutMs + HOOK_SLACK_MS, why: 'fork' }
+  return child
+}
+
+/** `preFork` has ended, or its host cannot say any more. */
+export function fork(state: State, child: Child): void {
+  if (!child.fork) return
+  const { config } = child.fork
+  child.fork = undefined
+  child.startedAt = now(state)
+  child.lastBeatAt = now(state)
+  child.limits = ownLimits(child.unit.limits, now(state), state.options.random)
+  launch(state, child, config)
+}
+
+function launch(state: State, child: Child, config: ResolvedConfig | undefined): void {
+  const { unit, label } = child
   state.commands.push({ type: 'spawn', child: child.id, role: unit.role, label, config })
   if (unit.role === 'config') {
     const { file, root, overrides } = state.options
@@ -64,7 +91,15 @@ export function spawnChild(state: State, unit: Unit, label: string, { config, ge
   } else if (config) {
     startChild(state, child, config)
   }
-  return child
+}
+
+/** A process that is not wanted any more before it was started: nothing else will tell of its end. */
+export function dropUnstarted(state: State, child: Child): void {
+  state.children.delete(child.id)
+  for (const slot of state.slots.values()) {
+    if (slot.current === child) slot.current = undefined
+    if (slot.next === child) slot.next = undefined
+  }
 }
 
 /** A process that reads the config; it may become the hook host. */
@@ -87,8 +122,19 @@ export function startChild(state: State, child: Child, config: ResolvedConfig): 
   state.commands.push({
     type: 'send',
     child: child.id,
-    message: { type: 'start', unit: label, config, ...(unit.consumer !== undefined && { consumer: unit.consumer }) },
+    message: {
+      type: 'start',
+      unit: label,
+      config,
+      ...(unit.consumer !== undefined && { consumer: unit.consumer }),
+      ...(unit.stage === 'hooks' && { cause: causeOf(state, child) }),
+    },
   })
+}
+
+function causeOf(state: State, child: Child): StartCause {
+  if (state.reload?.loader === child) return 'reload'
+  return state.phase === 'starting' ? 'start' : 'restart'
 }
 
 /** Lets a consumer that is ready subscribe, as soon as it may; the other roles work as soon as they are ready. */
@@ -112,8 +158,9 @@ function hasPredecessor(state: State, { id, label }: Child): boolean {
 }
 
 /** Asks a child to finish what it holds and end. Asked again, only the earlier deadline counts. */
-export function stopChild(state: State, child: Child, reason: 'stop' | 'reload', withinMs: number): void {
+export function stopChild(state: State, child: Child, reason: 'stop' | 'quick' | 'reload', withinMs: number): void {
   if (child.killedAt !== undefined) return
+  if (child.phase === 'forking') return dropUnstarted(state, child)
   if (child.phase === 'loading') return killChild(state, child)
   const idle = child.phase === 'starting' && (child.unit.stage === 'web' || child.unit.stage === 'consumers')
   const deadlineMs = Math.max(1, Math.round(idle ? Math.min(withinMs, UNREADY_STOP_MS) : withinMs))
@@ -129,6 +176,7 @@ export function stopChild(state: State, child: Child, reason: 'stop' | 'reload',
 
 export function killChild(state: State, child: Child, options: { reason?: string; diagnose?: boolean } = {}): void {
   if (child.killedAt !== undefined) return
+  if (child.phase === 'forking') return dropUnstarted(state, child)
   child.killedAt = now(state)
   child.reason ??= options.reason
   child.deadline = undefined
@@ -139,7 +187,8 @@ export function killChild(state: State, child: Child, options: { reason?: string
 export function retire(state: State, child: Child | undefined): void {
   if (!child || !state.config) return
   const { gracefulTimeoutMs, hookTimeoutMs } = state.config
-  if (child.phase !== 'stopping') log(state, 'info', `${child.label} stops`, { unit: child.label, pid: child.pid })
+  if (child.phase !== 'stopping' && child.phase !== 'forking')
+    log(state, 'info', `${child.label} stops`, { unit: child.label, pid: child.pid })
   stopChild(state, child, 'reload', child.unit.stage === 'hooks' ? hookTimeoutMs : gracefulTimeoutMs)
 }
 

@@ -1,5 +1,6 @@
 /** Everything that happens because time has passed. */
-import { killChild } from './children.ts'
+import { fork, killChild } from './children.ts'
+import { processOf, tellHook } from './hooks.ts'
 import { type Child, log, now, type State } from './state.ts'
 import { noteCut } from './stop.ts'
 
@@ -47,6 +48,8 @@ export function passDeadlines(state: State): Child[] {
     } else if (silent !== undefined && silent <= now(state)) {
       const reason = `was silent for ${Math.round((now(state) - child.lastBeatAt) / 100) / 10} s`
       log(state, 'error', `${child.label} ${reason}: its event loop hangs`, { unit: child.label, pid: child.pid, status: child.status })
+      const about = processOf(child)
+      if (about) tellHook(state, 'onHang', { ...about, silentMs: Math.round(now(state) - child.lastBeatAt) }, child)
       killChild(state, child, { reason: `${reason} and was killed`, diagnose: true })
     }
   }
@@ -71,8 +74,12 @@ function hopelessAt({ stop }: State, { killedAt }: Child): number | undefined {
   return killedAt === undefined ? undefined : killedAt + (stop ? UNKILLABLE_AT_STOP_MS : UNKILLABLE_MS)
 }
 
-function overdue(state: State, child: Child, why: 'load' | 'start' | 'stop'): void {
+function overdue(state: State, child: Child, why: 'fork' | 'load' | 'start' | 'stop'): void {
   const fields = { unit: child.label, pid: child.pid, status: child.status }
+  if (why === 'fork') {
+    log(state, 'warn', `hooks.preFork of ${child.label} was not heard of in time; it starts all the same`, fields)
+    return fork(state, child)
+  }
   if (why === 'stop') {
     const what = child.status.inFlight ? `, ${child.status.inFlight} in flight` : ''
     log(state, 'warn', `${child.label} did not stop in time${what}; it is killed`, fields)

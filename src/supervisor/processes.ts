@@ -105,6 +105,6 @@ function killGroup(pid: number | undefined): void {
 /** User code in a child may send messages of its own (`process.send('ready')` is customary elsewhere): those are not for us. */
 function readMessage(message: unknown): FromChild | undefined {
   if (typeof message !== 'object' || message === null || !('type' in message)) return undefined
-  const known: readonly unknown[] = ['loaded', 'failed', 'ready', 'beat'] satisfies FromChild['type'][]
+  const known: readonly unknown[] = ['loaded', 'failed', 'ready', 'hooked', 'beat'] satisfies FromChild['type'][]
   return known.includes(message.type) ? (message as FromChild) : undefined
 }

@@ -3,6 +3,7 @@
  * `node worker/main.js ROLE` with `OMNIBUS_UNIT` (its label, e.g. `web.1`) in its environment, and waits for `start`.
  */
 import { pathToFileURL } from 'node:url'
+import type { HookGiven, ServerHook } from '../config/hooks.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 
 /** `config` loads the config file and may stay as the hook host; the others are the units of the process tree. */
@@ -11,7 +12,10 @@ export type Role = 'config' | 'broker' | 'consumers' | 'web'
 export type ToChild =
   /** Config role only, first message: load this file (none: an empty config with `entry` as the web app). */
   | { readonly type: 'load'; readonly file?: string; readonly root: string; readonly overrides: ConfigOverrides }
-  /** Begin. A config child becomes the hook host and runs `onStarting`. */
+  /**
+   * Begin. A config child becomes the hook host and runs `onStarting`, and after it `whenReady` at the start of the whole,
+   * or `onReload` in a reload.
+   */
   | {
       readonly type: 'start'
       readonly unit: string
@@ -19,11 +23,23 @@ export type ToChild =
       readonly consumer?: string
       /** Web: where it finds the listening sockets, in the order of `config.web.bind`. */
       readonly listenFds?: readonly number[]
+      /** Hook host only. */
+      readonly cause?: StartCause
     }
+  /** Hook host only, after `ready`: run this hook, and answer `hooked`. */
+  | { readonly type: 'hook'; readonly id: number; readonly call: HookCall }
   /** Consumers only, after `ready`: subscribe now. */
   | { readonly type: 'activate' }
-  /** Stop accepting, finish what is held, settle, flush, and exit 0 before `deadlineMs` (from now) is over. */
-  | { readonly type: 'stop'; readonly reason: 'stop' | 'reload'; readonly deadlineMs: number }
+  /** Stop accepting, finish what is held, settle, flush, and exit 0 before `deadlineMs` (from now) is over. `quick`: INT or QUIT. */
+  | { readonly type: 'stop'; readonly reason: 'stop' | 'quick' | 'reload'; readonly deadlineMs: number }
+
+/** Why a hook host starts: with everything else, for a new config, or in place of one that is gone. */
+export type StartCause = 'start' | 'reload' | 'restart'
+
+/** Server hooks that follow what happens, as against those of the hook host's own life. */
+export type CalledHook = Exclude<ServerHook, 'onStarting' | 'whenReady' | 'onReload' | 'onExit'>
+
+export type HookCall = { [Name in CalledHook]: { readonly name: Name; readonly given: HookGiven<Name> } }[CalledHook]
 
 export type FromChild =
   /** Answer to `load`. */
@@ -32,6 +48,8 @@ export type FromChild =
   | { readonly type: 'failed'; readonly message: string; readonly config: boolean }
   /** Web: accepting. Consumers: loaded and connected. Hook host: `onStarting` returned. Broker: accepting, or standing by. */
   | { readonly type: 'ready' }
+  /** The hook of that id has ended, however. */
+  | { readonly type: 'hooked'; readonly id: number }
   /** From the event loop, at least every second. */
   | { readonly type: 'beat'; readonly status: UnitStatus }
 

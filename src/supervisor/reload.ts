@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig } from '../config/types.ts'
 import { becomeHost, headOf, killChild, LOADER_STOP_MS, retire, spawnChild, spawnLoader, stopChild } from './children.ts'
 import type { Event } from './events.ts'
+import { tellHook } from './hooks.ts'
 import { pauseRenewals } from './renewal.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { addSlots, labelsOf, promote, removeSlot } from './slots.ts'
@@ -123,6 +124,7 @@ function end(state: State, reload: Reload, reason: string, message: string): voi
   state.reload = undefined
   state.refusal = { at: state.options.clock.wall(), reason }
   log(state, 'error', message, { reason })
+  tellHook(state, 'onReloadRefused', { reason })
   for (const asker of reload.askers) reply(state, asker, { ok: false, error: message })
 }
 

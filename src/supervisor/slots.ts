@@ -1,6 +1,7 @@
 /** The places of the process tree: filling them, and what a crash does to them. */
 import { EXIT } from './exit-codes.ts'
 import { activate, headOf, isUp, retire, spawnChild } from './children.ts'
+import { tellHook } from './hooks.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { type Child, createSlot, log, now, type Slot, type State } from './state.ts'
 import { beginStop } from './stop.ts'
@@ -61,7 +62,9 @@ export function crashed(state: State, slot: Slot, child: Child, how: string): vo
   slot.failed = how
   const { maxCrashes, windowMs } = slot.unit.restart
   log(state, 'error', `${slot.label} ${how}; given up after ${maxCrashes} crashes within ${windowMs / 1000} s`, fields)
-  if (state.config?.onPermanentFailure === 'degrade') return
+  if (state.config?.onPermanentFailure === 'degrade') {
+    return tellHook(state, 'onDegraded', { unit: slot.unit.name, label: slot.label, reason: how })
+  }
   beginStop(state, 'graceful', EXIT.unitFailed)
 }
 

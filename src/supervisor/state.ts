@@ -27,15 +27,20 @@ export interface Child {
   label: string
   /** Counts reloads: which code and config it was started with. */
   readonly generation: number
-  readonly startedAt: number
-  /** `loaded`: the config file was read, and the host of its hooks waits for its turn. `stopping`: it was asked to. */
-  phase: 'loading' | 'loaded' | 'starting' | 'ready' | 'stopping'
+  startedAt: number
+  /**
+   * `forking`: there is no process yet, and `preFork` is waited for. `loaded`: the config file was read, and the host of
+   * its hooks waits for its turn. `stopping`: it was asked to.
+   */
+  phase: 'forking' | 'loading' | 'loaded' | 'starting' | 'ready' | 'stopping'
   /** Started by a reload that is not decided yet, so that nothing may depend on it. */
   canary: boolean
   /** It may work, but its queues take one consumer at a time and its predecessor is not gone yet. */
   held: boolean
   pid: number | undefined
-  deadline: { readonly at: number; readonly why: 'load' | 'start' | 'stop' } | undefined
+  deadline: { readonly at: number; readonly why: 'fork' | 'load' | 'start' | 'stop' } | undefined
+  /** While it is `forking`: the hook host it waits for, and the config it is to be started with. */
+  fork: { readonly host: number; readonly config: ResolvedConfig } | undefined
   lastBeatAt: number
   status: UnitStatus
   /** Since when it has been loaded and has tried to connect to its broker. */
@@ -129,6 +134,8 @@ export interface State {
   /** Set while the code on disk is known not to work: why the last reload was refused. */
   refusal: { readonly at: number; readonly reason: string } | undefined
   stop: Stop | undefined
+  /** By unit: the number of processes that `nworkersChanged` was told last. */
+  readonly toldSizes: Map<string, number>
 }
 
 export function createState(options: SupervisionOptions): State {
@@ -151,6 +158,7 @@ export function createState(options: SupervisionOptions): State {
     renewals: [],
     refusal: undefined,
     stop: undefined,
+    toldSizes: new Map(),
   }
 }
 

@@ -70,7 +70,7 @@ function stateOf({ failed, current, retryAt }: Slot): UnitState {
   if (failed !== undefined) return 'failed'
   if (!current) return retryAt === undefined ? 'waiting' : 'restarting'
   if (current.killedAt !== undefined) return 'stopping'
-  if (current.phase === 'loading' || current.phase === 'loaded') return 'starting'
+  if (current.phase === 'forking' || current.phase === 'loading' || current.phase === 'loaded') return 'starting'
   return current.phase === 'starting' && isConnecting(current) ? 'connecting' : current.phase
 }
 

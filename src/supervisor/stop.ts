@@ -27,7 +27,7 @@ export function beginStop(state: State, mode: Stop['mode'], exitCode: number): v
   state.reload = undefined
   state.reloadWanted = false
   state.commands.push({ type: 'unbind', except: undefined })
-  for (const child of state.children.values()) if (child.phase === 'loading') killChild(state, child)
+  for (const child of state.children.values()) if (child.phase === 'loading' || child.phase === 'forking') killChild(state, child)
 }
 
 /** Goes on with the stop as far as it can now; exits when nothing is left. */
@@ -66,7 +66,7 @@ function beginStage(state: State, stop: Stop, stage: Stage, members: readonly Ch
   const left = ORDER.slice(stop.stage).filter((later) => membersOf(state, later).length > 0)
   const weight = left.reduce((sum, later) => sum + WEIGHTS[later], 0)
   const shareMs = (Math.max(0, stop.deadlineAt - now(state)) * WEIGHTS[stage]) / weight
-  for (const child of members) stopChild(state, child, 'stop', shareMs)
+  for (const child of members) stopChild(state, child, stop.mode === 'quick' ? 'quick' : 'stop', shareMs)
 }
 
 function membersOf(state: State, stage: Stage): Child[] {

@@ -7,6 +7,7 @@ import {
   activate,
   becomeHost,
   endOf,
+  fork,
   headOf,
   isConnecting,
   LOADER_STOP_MS,
@@ -18,6 +19,7 @@ import {
 import { nextDeadline, passDeadlines } from './deadlines.ts'
 import type { Command, Event, MasterSignal } from './events.ts'
 import { EXIT } from './exit-codes.ts'
+import { processOf, tellHook, tellSizes } from './hooks.ts'
 import { exceeded } from './limits.ts'
 import type { FromChild } from './protocol.ts'
 import { advanceRenewals, renewalLost } from './renewal.ts'
@@ -86,6 +88,7 @@ function apply(state: State, event: Event): void {
 
 /** Whatever can go on, goes on. */
 function advance(state: State): void {
+  if (state.phase === 'starting' || state.phase === 'running') tellSizes(state)
   if (state.phase === 'starting') advanceStart(state)
   if (state.phase === 'running') {
     promoteReady(state)
@@ -149,6 +152,11 @@ function onMessage(state: State, child: Child, message: FromChild): void {
       // Its broker is away, which killing it would not mend. In a reload it still has to connect in time.
       if (child.deadline?.why === 'start' && !child.canary && isConnecting(child)) child.deadline = undefined
       return
+    case 'hooked': {
+      const waiting = state.children.get(message.id)
+      if (waiting?.fork?.host === child.id) fork(state, waiting)
+      return
+    }
     case 'ready':
       return onReady(state, child)
   }
@@ -161,6 +169,8 @@ function onReady(state: State, child: Child): void {
   child.lastBeatAt = now(state)
   const ms = Math.round(now(state) - child.startedAt)
   log(state, 'info', `${child.label} is ready`, { unit: child.label, pid: child.pid, ms })
+  const about = processOf(child)
+  if (about) tellHook(state, 'onWorkerReady', { ...about, ms }, child)
   if (!child.canary) activate(state, child)
 }
 
@@ -200,6 +210,9 @@ function onExit(state: State, child: Child, exit: Exit): void {
   state.children.delete(child.id)
   release(state)
   const how = endOf(child, exit)
+  const about = processOf(child)
+  if (about) tellHook(state, 'childExit', { ...about, code: exit.code, signal: exit.signal, reason: how }, child)
+  for (const waiting of state.children.values()) if (waiting.fork?.host === child.id) fork(state, waiting)
   if (state.stop) {
     // The child's own word that it could not finish, see its exit codes.
     if (exit.code === EXIT.stopBudget && child.phase === 'stopping') noteCut(state, child)

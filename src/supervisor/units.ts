@@ -36,7 +36,8 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
       stage: 'hooks',
       role: 'config',
       size: 1,
-      startTimeoutMs: hookTimeoutMs,
+      // `onStarting`, and one of `whenReady` and `onReload`.
+      startTimeoutMs: 2 * hookTimeoutMs,
       // A hook may compute for as long as it may take.
       heartbeatTimeoutMs: Math.max(OWN_HEARTBEAT_MS, hookTimeoutMs),
       restart,

@@ -6,6 +6,7 @@ import type { Channel } from './channel.ts'
 import { deadlineIn, within } from './deadline.ts'
 import type { Log } from './log.ts'
 import type { LoadMessage, RoleHost, StartMessage, StopReason, Unit } from './unit.ts'
+import { NO_HOOKS } from './worker-hooks.ts'
 
 /** sysexits: 75 is "it had to cut something off", 78 "the configuration is at fault", 70 everything else. */
 export const exitCodes = Object.freeze({ stopped: 0, internal: 70, cutOff: 75, config: 78 })
@@ -25,14 +26,19 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
   let status = (): UnitStatus => ({})
   let stopBudgetMs = DEFAULT_STOP_MS
   let ending = false
+  let exiting = false
 
   const beat = (): void => {
     const memoryMb = Math.round(process.memoryUsage.rss() / 2 ** 20)
     void channel.send({ type: 'beat', status: { ...status(), memoryMb } })
   }
 
-  const exit = async (code: number, last?: FromChild): Promise<void> => {
+  const exit = async (code: number, { last, withinMs }: { last?: FromChild; withinMs?: number } = {}): Promise<void> => {
+    // What goes wrong on the last steps is no reason to take them again.
+    if (exiting) process.exit(code)
+    exiting = true
     if (last) await channel.send(last)
+    await host.beforeExit?.(code, withinMs)
     // A lock held by native code can hang process.exit(); the master kills the child then.
     process.exit(code)
   }
@@ -43,7 +49,7 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
     ending = true
     const config = isConfigFault(error)
     log.write('error', messageOf(error), { error })
-    void exit(config ? exitCodes.config : exitCodes.internal, { type: 'failed', message: messageOf(error), config })
+    void exit(config ? exitCodes.config : exitCodes.internal, { last: { type: 'failed', message: messageOf(error), config } })
   }
 
   const load = async (message: LoadMessage): Promise<void> => {
@@ -55,7 +61,14 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
     stopBudgetMs = message.config.gracefulTimeoutMs
     log.setLevel(message.config.logLevel)
     log.setUnit(message.unit)
-    started = host.start(message, { log, channel, fail, signal: starting.signal, report: (early) => void (status = early) })
+    started = host.start(message, {
+      log,
+      channel,
+      fail,
+      signal: starting.signal,
+      report: (early) => void (status = early),
+      hooks: NO_HOOKS,
+    })
     unit = await started
     status = unit.status
     if (ending) return
@@ -84,7 +97,13 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
       if (!(await within(deadline.remainingMs(), stopping))) cut.push('stop was not finished')
     }
     if (cut.length > 0) log.write('warn', `stopped at the deadline; cut off: ${cut.join(', ')}`)
-    await exit(cut.length > 0 ? exitCodes.cutOff : exitCodes.stopped)
+    const withinMs = Math.max(deadline.remainingMs(), LAST_WORDS_MS * 0.8)
+    await exit(cut.length > 0 ? exitCodes.cutOff : exitCodes.stopped, { withinMs })
+  }
+
+  const hook = async ({ id, call }: Extract<ToChild, { type: 'hook' }>): Promise<void> => {
+    await unit?.hook?.(call)
+    await channel.send({ type: 'hooked', id })
   }
 
   const handle = (message: ToChild): void | Promise<void> => {
@@ -95,6 +114,8 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
         return load(message)
       case 'start':
         return start(message)
+      case 'hook':
+        return hook(message)
       case 'activate':
         return unit?.activate?.()
     }

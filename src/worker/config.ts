@@ -1,8 +1,8 @@
 /** The config host: loads the config file for the master, and stays as the host of its server hooks. */
 import type { LoadedConfig } from '../config/load.ts'
-import { messageOf, WorkerError } from '../core/errors.ts'
 import { BUS_URL_VARIABLE, busUrlOf } from '../supervisor/protocol.ts'
 import { within } from './deadline.ts'
+import { hookRunner } from './hooks.ts'
 import { hostResources } from './resources.ts'
 import type { RoleHost } from './unit.ts'
 
@@ -15,31 +15,33 @@ export function configHost(): RoleHost {
       return loaded.config
     },
 
-    async start({ config }, { log }) {
+    async start({ config, cause }, { log }) {
       if (loaded === undefined) throw new TypeError('"start" before "load"')
-      const { hooks } = loaded
-      const { hookTimeoutMs } = config
+      const hooks = hookRunner(loaded.hooks, config, log)
       const resources = hostResources(log)
       // This child was started before the config said which broker it is.
       process.env[BUS_URL_VARIABLE] = busUrlOf(config)
-      const began = await within(hookTimeoutMs, Promise.resolve(hooks.onStarting?.({ config })))
-      if (!began) throw new WorkerError(`hooks.onStarting did not return within ${hookTimeoutMs} ms (hookTimeoutMs)`)
+      await hooks.run('onStarting', {})
+      if (cause === 'start') await hooks.run('whenReady', {})
+      if (cause === 'reload') await hooks.run('onReload', {})
+      const running = new Set<Promise<unknown>>()
       return {
         status() {
           const connected = resources.connected()
           return connected === undefined ? {} : { connected }
         },
+        async hook({ name, given }) {
+          const call = hooks.run(name, given)
+          running.add(call)
+          await call
+          running.delete(call)
+        },
         async stop(reason, deadline) {
-          const cut: string[] = []
-          try {
-            // A tenth is kept for the flush of what the hook published.
-            const budgetMs = Math.min(hookTimeoutMs, deadline.leaving(0.1).remainingMs())
-            const ended = await within(budgetMs, Promise.resolve(hooks.onExit?.({ config, reason })))
-            if (!ended) cut.push(`hooks.onExit did not return within ${Math.round(budgetMs)} ms`)
-          } catch (error) {
-            log.write('error', `hooks.onExit failed: ${messageOf(error)}`, { error })
-          }
-          return [...cut, ...(await resources.close(deadline))]
+          // A tenth is kept for the flush of what the hooks published.
+          const budget = deadline.leaving(0.1)
+          await within(budget.leaving(0.5).remainingMs(), Promise.all(running))
+          const ended = await hooks.run('onExit', { reason: reason === 'reload' ? 'reload' : 'stop' }, budget.remainingMs())
+          return [...(ended ? [] : ['hooks.onExit did not return']), ...(await resources.close(deadline))]
         },
       }
     },

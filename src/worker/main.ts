@@ -5,6 +5,7 @@ import { openChannel } from './channel.ts'
 import { runChild } from './child.ts'
 import { createLog } from './log.ts'
 import type { RoleHost } from './unit.ts'
+import { withWorkerHooks } from './worker-hooks.ts'
 
 enableCompileCache()
 
@@ -12,8 +13,8 @@ enableCompileCache()
 const roles: Readonly<Record<Role, () => Promise<RoleHost>>> = {
   config: async () => (await import('./config.ts')).configHost(),
   broker: async () => (await import('./broker.ts')).brokerHost(),
-  consumers: async () => (await import('./consumers/host.ts')).consumersHost(),
-  web: async () => (await import('./web/host.ts')).webHost(),
+  consumers: async () => withWorkerHooks((await import('./consumers/host.ts')).consumersHost()),
+  web: async () => withWorkerHooks((await import('./web/host.ts')).webHost()),
 }
 
 const isRole = (name: string): name is Role => Object.hasOwn(roles, name)

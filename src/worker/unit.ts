@@ -1,9 +1,10 @@
 /** What every role is to the child that hosts it. */
 import type { ResolvedConfig } from '../config/types.ts'
-import type { ToChild, UnitStatus } from '../supervisor/protocol.ts'
+import type { HookCall, ToChild, UnitStatus } from '../supervisor/protocol.ts'
 import type { Channel } from './channel.ts'
 import type { Deadline } from './deadline.ts'
 import type { Log } from './log.ts'
+import type { WorkerHooks } from './worker-hooks.ts'
 
 export type StartMessage = Extract<ToChild, { type: 'start' }>
 export type LoadMessage = Extract<ToChild, { type: 'load' }>
@@ -18,12 +19,16 @@ export interface UnitContext {
   readonly fail: (error: unknown) => void
   /** What beats tell before the unit is there, for a start that takes long. */
   readonly report: (status: () => UnitStatus) => void
+  /** Those of the config file that only the host knows the moment of. */
+  readonly hooks: WorkerHooks
 }
 
 export interface Unit {
   readonly status: () => UnitStatus
   /** Consumers only. */
   activate?(): Promise<void>
+  /** Hook host only: runs a server hook. Resolves when it has ended, however. */
+  hook?(call: HookCall): Promise<void>
   /** Resolves by the deadline with what had to be cut off, for the log; empty when all was finished. */
   stop(reason: StopReason, deadline: Deadline): Promise<readonly string[]>
 }
@@ -36,4 +41,6 @@ export interface RoleHost {
    * with a unit that is then stopped.
    */
   start(message: StartMessage, context: UnitContext): Promise<Unit>
+  /** Last of all before the process exits with `code`; resolves within `withinMs`, and never rejects. */
+  beforeExit?(code: number, withinMs?: number): Promise<void>
 }

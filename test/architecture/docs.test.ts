@@ -33,7 +33,7 @@ test('signals', () => {
 })
 
 test('config keys', () => {
-  const types = read('src/config/types.ts')
+  const types = read('src/config/types.ts') + read('src/config/hooks.ts')
   const keysOf = (name: string): string[] => {
     const body = new RegExp(`interface ${name} \\{([^]*?)\\n\\}`).exec(types)?.[1] ?? ''
     return found(body.replace(/\/\*[^]*?\*\//g, ''), /^ {2}(\w+)\??[(:]/gm)

@@ -123,7 +123,7 @@ describe('problems', () => {
       consumers: { web: { entry: './video.ts' }, 'a b': { entry: './video.ts' }, video: { kind: 'thred' } },
       bus: { url: 'amqp//guest:canary@h', listen: 3 },
       gracefulTimeoutMs: '5s',
-      hooks: { onStart() {} },
+      hooks: { on_starting() {}, preFork: './hook.ts' },
       log: { level: 'verbose' },
     }
     const found = problems(input)
@@ -137,7 +137,8 @@ describe('problems', () => {
       "consumers.video.entry: a module's path; nothing",
       'bus.listen: host:port, :port or unix:/path; 3',
       'gracefulTimeoutMs: a whole number from 1; "5s"',
-      'hooks.onStart: one of onStarting, onExit; an unknown option',
+      'hooks.on_starting: a known option; did you mean "onStarting"?; an unknown option',
+      'hooks.preFork: a function; "./hook.ts"',
     ]) {
       expect(found).toContain(part)
     }
@@ -209,8 +210,9 @@ describe('the file', () => {
   })
 
   test('hooks are named in the config, and kept as they are', async () => {
-    const { config, hooks } = await load('hooks.config.ts', 'export default { hooks: { onExit() { return "gone" } } }')
+    const { config, hooks } = await load('hooks.config.ts', 'export default { hooks: { postFork() {}, onExit() { return "gone" } } }')
     expect(config.hooks).toEqual(['onExit'])
+    expect(config.workerHooks).toEqual(['postFork'])
     expect(hooks.onExit?.({ config, reason: 'stop' })).toBe('gone')
   })
 

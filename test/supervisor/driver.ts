@@ -12,6 +12,8 @@ export interface FakeChild {
   readonly role: string
   readonly label: string
   readonly heard: ToChild[]
+  /** Hooks it was asked to run and has not answered yet. */
+  readonly hooks: Extract<ToChild, { type: 'hook' }>[]
   isReady: boolean
   killed: boolean
 }
@@ -38,6 +40,7 @@ export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
     },
     consumers: { video: { ...unit, instances: 2, kind: 'process' } },
     hooks: ['onStarting'],
+    workerHooks: [],
     gracefulTimeoutMs: 10_000,
     hookTimeoutMs: 5_000,
     onPermanentFailure: 'exit',
@@ -135,6 +138,12 @@ export class Driver {
     this.tell({ type: 'message', child: child.id, message: { type: 'ready' } })
   }
 
+  /** Its oldest hook has ended. */
+  hooked(child: FakeChild): void {
+    const call = child.hooks.shift()
+    if (call) this.tell({ type: 'message', child: child.id, message: { type: 'hooked', id: call.id } })
+  }
+
   beat(child: FakeChild, status: UnitStatus = {}): void {
     this.tell({ type: 'message', child: child.id, message: { type: 'beat', status } })
   }
@@ -149,6 +158,7 @@ export class Driver {
     if (!this.children.has(child.id)) return false
     const last = child.heard.findLast(({ type }) => type !== 'activate')
     if (child.killed) this.exit(child, null, 'SIGKILL')
+    else if (child.hooks.length > 0) this.hooked(child)
     else if (last?.type === 'stop') this.exit(child)
     else if (last?.type === 'load' && !this.#loaded.has(child.id)) {
       this.#loaded.add(child.id)
@@ -180,13 +190,16 @@ export class Driver {
           role: command.role,
           label: command.label,
           heard: [],
+          hooks: [],
           isReady: false,
           killed: false,
         })
         return
       case 'send': {
+        const { message } = command
         const child = this.children.get(command.child)
-        child?.heard.push(command.message)
+        if (message.type === 'hook') child?.hooks.push(message)
+        else child?.heard.push(message)
         return
       }
       case 'kill': {

@@ -107,7 +107,7 @@ function edited({
   if (!base.web || !video) throw new Error('the base config has both')
   return {
     ...base,
-    hooks: hooks ? ['onExit'] : [],
+    hooks: hooks ? ['preFork', 'childExit', 'nworkersChanged', 'onExit'] : [],
     web: { ...base.web, bind: [`127.0.0.1:${port}`], workers, maxRequests: 10, maxLifetimeMs: 20_000 },
     consumers: instances === 0 ? {} : { video: { ...video, instances } },
   }

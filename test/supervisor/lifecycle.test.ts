@@ -158,7 +158,7 @@ describe('stop', () => {
     h.master.signalGroup('SIGINT')
     expect((await h.master.exit()).code).toBe(0)
     const said = h.messages()
-    expect(at(said, /^web\.1: stop stop true/)).toBeLessThan(at(said, /^video\.1: stop stop true/))
+    expect(at(said, /^web\.1: stop quick true/)).toBeLessThan(at(said, /^video\.1: stop quick true/))
   })
 
   test('TERM before anything is ready ends at once', async () => {

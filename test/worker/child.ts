@@ -113,6 +113,7 @@ export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
     bus: { urls: [], builtin: false, data: '/nonexistent' },
     consumers: {},
     hooks: [],
+    workerHooks: [],
     gracefulTimeoutMs: 5_000,
     hookTimeoutMs: 5_000,
     onPermanentFailure: 'exit',

@@ -10,9 +10,14 @@ export function consumersHost(): RoleHost {
 async function start({ config, consumer: name }: StartMessage, context: UnitContext): Promise<Unit> {
   const settings = name === undefined ? undefined : config.consumers[name]
   if (name === undefined || settings === undefined) throw new TypeError(`a consumers unit needs the name of one, got ${String(name)}`)
-  if (settings.kind === 'thread') return startThreads(name, settings, context)
+  const { log, signal, report, hooks } = context
+  if (settings.kind === 'thread') {
+    const threads = await startThreads(name, settings, context)
+    await hooks.run('postWorkerInit', {})
+    return threads
+  }
   const { entry } = settings
-  const { log, signal, report } = context
   const instance = await openInstance({ name, entry, log, signal, report })
+  await hooks.run('postWorkerInit', {})
   return { status: instance.status, activate: instance.activate, stop: (_reason, deadline) => instance.stop(deadline) }
 }

@@ -10,6 +10,7 @@ import { appOf, unusable, type App } from './app.ts'
 import { trackConnections } from './connections.ts'
 import { idle } from './idle.ts'
 import { answerListen } from './listen.ts'
+import { requestHooks } from './request-hooks.ts'
 import { applyTimeouts } from './timeouts.ts'
 
 // Of the stop budget: what comes after the last request (closing hooks, flushing publishes) needs time too.
@@ -21,14 +22,17 @@ export function webHost(): RoleHost {
   return { start }
 }
 
-async function start({ config, listenFds = [] }: StartMessage, { log, channel, signal }: UnitContext): Promise<Unit> {
+async function start({ config, listenFds = [] }: StartMessage, { log, channel, signal, hooks }: UnitContext): Promise<Unit> {
   const { web } = config
   const [fd, ...further] = listenFds
   if (web === undefined || fd === undefined) throw new TypeError('a web unit needs config.web and listenFds')
   const { entry, bind, backlog } = web
   const path = bind[0]?.startsWith('unix:') ? bind[0].slice('unix:'.length) : undefined
   const resources = hostResources(log)
-  const connections = trackConnections(web.accessLog === '' ? [] : [accessLog(web.accessLog, web.forwardedAllowIps, log.print)])
+  const connections = trackConnections([
+    ...(web.accessLog === '' ? [] : [accessLog(web.accessLog, web.forwardedAllowIps, log.print)]),
+    ...requestHooks(hooks),
+  ])
   const opened = (server: Server): void => {
     applyTimeouts(server, web)
     connections.watch(server)
@@ -43,6 +47,7 @@ async function start({ config, listenFds = [] }: StartMessage, { log, channel, s
       listening: () => socket.server !== undefined,
       onError: (error) => log.write('error', `request failed: ${messageOf(error)}`, { error }),
     })
+    await hooks.run('postWorkerInit', {})
     if (socket.server === undefined) await app?.listen?.()
     await idle(channel, socket.accepting, () => {
       throw unusable(entry, `${exportNames(exports)}, and did not listen`)
