@@ -98,3 +98,21 @@ test('HTTP/2 over TLS, and HTTP/1.1 beside it', async () => {
   await goodbye
   await waitFor(() => session.closed, { what: 'the session to end' })
 })
+
+test('what the first worker compiled, the second one does not compile again, even if the first was killed', async () => {
+  using socket = bindSocket()
+  const env = { NODE_COMPILE_CACHE: tempDir('compiled') }
+  const entry = fixture('frameworks/express.ts')
+  {
+    await using first = startWeb(entry, socket, { env })
+    await first.message('ready')
+    // A beat of a unit that is ready: the cache was written before it.
+    await waitFor(() => first.status()?.requests === 0, { what: 'the first beat after the start' })
+  }
+  await using second = startWeb(entry, socket, { env: { ...env, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' } })
+  await second.message('ready')
+  await second.stop()
+  const output = second.output()
+  expect(output).toMatch(/V8 code cache for CommonJS \S*express\/lib\/application\.js was accepted/)
+  expect(output).toMatch(/retrieving transpile cache for StrippedTypeScript \S*frameworks\/express\.ts\.\.\.success/)
+})
