@@ -4,6 +4,7 @@ import { EXIT } from '../supervisor/exit-codes.ts'
 import { broker } from './broker.ts'
 import { check } from './check.ts'
 import { reload, restart, scale, stop } from './control.ts'
+import { dev } from './dev.ts'
 import { printError } from './errors.ts'
 import { inspect } from './inspect.ts'
 import { serve } from './serve.ts'
@@ -14,6 +15,7 @@ const EXAMPLES = `
 Examples:
   omnibus serve                                   runs ./omnibus.config.ts: web, consumers, hooks and, without a bus URL, the broker
   omnibus serve web.ts -w 4 -b :8080              one web app, four workers, on all interfaces
+  omnibus dev                                     the same for who writes the code: a changed file is live at once
   omnibus work video/omnibus.config.ts            the consumers alone
   omnibus broker --listen 127.0.0.1:5673 --data ./data
   omnibus inspect --data ./data                   shows its queues, connections and consumers
@@ -38,7 +40,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     .exitOverride()
   const finish = (result: number): void => void (code = result)
-  for (const define of [serve, work, status, reload, restart, scale, stop, broker, inspect, check])
+  for (const define of [serve, dev, work, status, reload, restart, scale, stop, broker, inspect, check])
     program.addCommand(define(finish).copyInheritedSettings(program))
   try {
     await program.parseAsync(args, { from: 'user' })

@@ -3,7 +3,7 @@ import type { ConfigOverrides } from '../config/types.ts'
 import { findTarget } from './find-config.ts'
 import { wholeNumber } from './options.ts'
 
-interface ServeOptions {
+export interface ServeOptions {
   readonly workers?: number
   readonly bind?: readonly string[]
   readonly pid?: string

@@ -1,7 +1,9 @@
 /** From what the config file exports to plain data: checked, every default filled in, every path absolute. */
+import { channel } from 'node:diagnostics_channel'
 import { statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { ConfigError, type Problem } from '../core/errors.ts'
+import { WATCH_CHANNEL } from '../core/host.ts'
 import { callable, type Field, type Fields, list, object, oneOf, record, show, text, whole } from '../core/options.ts'
 import { redactUrl } from '../core/redact.ts'
 import { accessLogFormat } from './access-log.ts'
@@ -234,8 +236,11 @@ function entryFile(entry: string | undefined, base: string, at: string, problems
     return ''
   }
   const file = resolve(base, entry)
-  if (!statSync(file, { throwIfNoEntry: false })?.isFile())
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
+    // It may come yet.
+    channel(WATCH_CHANNEL).publish(file)
     problems.push({ path: at, expected: "a module's path", got: `${file}, which is no file` })
+  }
   return file
 }
 

@@ -3,6 +3,9 @@
 /** Environment variable with the bus URL of the whole unit; children and the scripts they start inherit it. */
 export const BUS_URL_VARIABLE = 'OMNIBUS_BUS_URL'
 
+/** Diagnostics channel for the path of a file that counts as loaded though it is no module: under `dev` its change reloads. */
+export const WATCH_CHANNEL = 'omnibus:watch'
+
 /** The registered symbol under which a host stands on `globalThis`, set before the entry loads. */
 export const HOST_SYMBOL = 'omnibus.host'
 

@@ -16,6 +16,8 @@ export const LOADER_STOP_MS = 1_000
 const CONNECT_MS = 2_000
 /** For a child that never served anything. */
 const UNREADY_STOP_MS = 2_000
+/** Under `dev` nobody wants to wait for what old code does. */
+const DEV_STOP_MS = 2_000
 
 /** What a process is while all it does is to read the config. */
 const LOADER: Unit = Object.freeze({
@@ -183,13 +185,21 @@ export function killChild(state: State, child: Child, options: { reason?: string
   state.commands.push({ type: 'kill', child: child.id, diagnose: options.diagnose ?? false })
 }
 
+/** Ends a child that nobody waits for any more, and that holds nothing. */
+export function discard(state: State, child: Child): void {
+  if (child.phase === 'forking') return dropUnstarted(state, child)
+  child.phase = 'stopping'
+  killChild(state, child)
+}
+
 /** Ends a child whose place was taken or is gone, and gives it the time to finish what it holds. */
 export function retire(state: State, child: Child | undefined): void {
   if (!child || !state.config) return
   const { gracefulTimeoutMs, hookTimeoutMs } = state.config
   if (child.phase !== 'stopping' && child.phase !== 'forking')
     log(state, 'info', `${child.label} stops`, { unit: child.label, pid: child.pid })
-  stopChild(state, child, 'reload', child.unit.stage === 'hooks' ? hookTimeoutMs : gracefulTimeoutMs)
+  const withinMs = child.unit.stage === 'hooks' ? hookTimeoutMs : gracefulTimeoutMs
+  stopChild(state, child, 'reload', state.dev ? Math.min(withinMs, DEV_STOP_MS) : withinMs)
 }
 
 /** Loaded and working as far as it can alone: a consumer whose broker stays away is up, or nothing after it would start. */

@@ -21,6 +21,8 @@ export type Event =
   | { readonly type: 'signal'; readonly signal: MasterSignal }
   /** Over the control socket; answered by `reply` with the same id exactly once, unless the master ended before. */
   | { readonly type: 'request'; readonly id: number; readonly request: Exclude<ControlRequest, { verb: 'status' }> }
+  /** `dev` only: files that some child has loaded are others now. */
+  | { readonly type: 'changed'; readonly files: readonly string[] }
   /** A deadline may have passed. */
   | { readonly type: 'tick' }
 

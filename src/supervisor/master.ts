@@ -6,6 +6,7 @@ import { messageOf } from '../core/errors.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 import { takeActivation } from './activation.ts'
 import { diagnose } from './diagnose.ts'
+import { type FileWatch, watchFiles } from './dev/watch.ts'
 import type { Command, Event } from './events.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Guard, startGuard } from './guard.ts'
@@ -28,6 +29,8 @@ export interface MasterOptions {
   readonly overrides?: ConfigOverrides
   /** Everything but the web part. @default false */
   readonly withoutWeb?: boolean
+  /** `dev`: files that change are loaded anew. @default false */
+  readonly dev?: boolean
   /** What every child runs. @default the one of this package */
   readonly workerScript?: string
 }
@@ -41,7 +44,8 @@ export function runMaster(options: MasterOptions): Promise<number> {
 
 class Master {
   readonly #workerScript: string
-  readonly #log: MasterLog = createLog()
+  readonly #log: MasterLog
+  readonly #watch: FileWatch | undefined
   readonly #guard: Guard
   readonly #mind: Supervision
   readonly #processes = new Map<number, Process>()
@@ -58,17 +62,27 @@ class Master {
   #over = false
 
   constructor(options: MasterOptions, done: (code: number) => void) {
-    const { file, root = process.cwd(), withoutWeb = false } = options
+    const { file, root = process.cwd(), withoutWeb = false, dev = false } = options
     const { binds, problem } = takeActivation(process.env)
     // As in Gunicorn, they take the place of whatever address was configured.
     const overrides = { ...options.overrides, ...(binds.length > 0 && { bind: binds }) }
-    this.#workerScript = options.workerScript ?? ownWorkerScript()
+    this.#log = createLog(dev ? { pretty: process.env['OMNIBUS_LOG'] !== 'json' } : {})
+    this.#workerScript = options.workerScript ?? workerScript('main')
+    this.#watch = dev ? watchFiles((files) => this.handle({ type: 'changed', files })) : undefined
     this.#guard = startGuard({
       onLost: (reason) =>
         this.#log.write('warn', `The guard that ends the children if this process is killed is gone, and starts again: ${reason}`),
     })
     if (problem !== undefined) this.#log.write('warn', problem)
-    this.#mind = createSupervision({ file, root, overrides, withoutWeb, clock: systemClock, random: Math.random })
+    this.#mind = createSupervision({
+      file,
+      root,
+      overrides,
+      withoutWeb,
+      dev: dev ? { standIn: workerScript('dev/stand-in') } : undefined,
+      clock: systemClock,
+      random: Math.random,
+    })
     const stopListening = onMasterSignals((signal) => this.handle({ type: 'signal', signal }))
     const onFault = (error: unknown): void => this.#fail(error)
     process.on('uncaughtException', onFault)
@@ -126,12 +140,16 @@ class Master {
         label,
         env: { ...process.env, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) },
         listenFds: role === 'web' ? this.#sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
+        preload: this.#watch && role !== 'broker' ? workerScript('dev/main') : undefined,
       },
       {
         workerScript: this.#workerScript,
         guard: this.#guard,
         onLine: this.#log.childLine,
-        onMessage: (message) => this.handle({ type: 'message', child, message }),
+        onMessage: (message) => {
+          this.handle({ type: 'message', child, message })
+          if (message.type === 'modules') this.#watch?.add(message.files, message.at)
+        },
         onExit: (exit) => {
           this.#processes.delete(child)
           this.handle({ type: 'exit', child, ...exit })
@@ -207,6 +225,7 @@ class Master {
   async #end(code: number): Promise<void> {
     this.#over = true
     this.#timer?.cancel()
+    this.#watch?.close()
     this.#release()
     await this.#guard.close()
     this.#control?.close()
@@ -237,6 +256,6 @@ function describe({ state, cpuPercent, waitsIn }: { state: string; cpuPercent: n
 }
 
 /** Beside this file, in the sources as in the build. */
-function ownWorkerScript(): string {
-  return fileURLToPath(new URL(`../worker/main${extname(import.meta.filename)}`, import.meta.url))
+function workerScript(name: string): string {
+  return fileURLToPath(new URL(`../worker/${name}${extname(import.meta.filename)}`, import.meta.url))
 }

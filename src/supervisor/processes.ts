@@ -1,6 +1,7 @@
 /** Real processes behind the state machine's children. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
 import type { Guard } from './guard.ts'
 import type { FromChild, Role, ToChild } from './protocol.ts'
 
@@ -12,6 +13,8 @@ export interface SpawnRequest {
   readonly label: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly listenFds: readonly number[]
+  /** A module to be loaded before all else, in its threads too. */
+  readonly preload?: string | undefined
 }
 
 export interface ProcessOptions {
@@ -36,11 +39,16 @@ export interface Process {
 const LAST_OUTPUT_MS = 500
 
 export function startProcess(request: SpawnRequest, options: ProcessOptions): Process {
-  const { role, env, listenFds } = request
+  const { role, env, listenFds, preload } = request
   let { label } = request
   const places = listenFds.map((_, index) => LISTEN_FD + index)
   const output = options.onLine ? 'pipe' : 'inherit'
-  const args = [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), options.workerScript, role]
+  const args = [
+    ...process.execArgv.filter((flag) => !flag.startsWith('--inspect')),
+    ...(preload === undefined ? [] : [`--import=${pathToFileURL(preload).href}`]),
+    options.workerScript,
+    role,
+  ]
   let child: ChildProcess
   try {
     // A process group of its own: a terminal's Ctrl-C reaches the master alone, and the child's own children can be killed with it.
@@ -105,6 +113,6 @@ function killGroup(pid: number | undefined): void {
 /** User code in a child may send messages of its own (`process.send('ready')` is customary elsewhere): those are not for us. */
 function readMessage(message: unknown): FromChild | undefined {
   if (typeof message !== 'object' || message === null || !('type' in message)) return undefined
-  const known: readonly unknown[] = ['loaded', 'failed', 'ready', 'hooked', 'beat'] satisfies FromChild['type'][]
+  const known: readonly unknown[] = ['loaded', 'failed', 'ready', 'hooked', 'beat', 'modules', 'fault'] satisfies FromChild['type'][]
   return known.includes(message.type) ? (message as FromChild) : undefined
 }

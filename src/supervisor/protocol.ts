@@ -32,6 +32,8 @@ export type ToChild =
   | { readonly type: 'activate' }
   /** Stop accepting, finish what is held, settle, flush, and exit 0 before `deadlineMs` (from now) is over. `quick`: INT or QUIT. */
   | { readonly type: 'stop'; readonly reason: 'stop' | 'quick' | 'reload'; readonly deadlineMs: number }
+  /** `dev` only, web only: what pages are to show in place of the app; none: the app. */
+  | { readonly type: 'faults'; readonly faults: readonly UnitFault[] }
 
 /** Why a hook host starts: with everything else, for a new config, or in place of one that is gone. */
 export type StartCause = 'start' | 'reload' | 'restart'
@@ -52,6 +54,10 @@ export type FromChild =
   | { readonly type: 'hooked'; readonly id: number }
   /** From the event loop, at least every second. */
   | { readonly type: 'beat'; readonly status: UnitStatus }
+  /** `dev` only: files that were loaded, or looked for and not found; the first of them at `at`, in milliseconds since 1970. */
+  | { readonly type: 'modules'; readonly files: readonly string[]; readonly at: number }
+  /** `dev` only: why it ends, which it has not written to its own log; before `failed` where that follows. */
+  | { readonly type: 'fault'; readonly fault: Fault }
 
 /** What a unit tells of itself; shown by the probes. */
 export interface UnitStatus {
@@ -77,6 +83,27 @@ export interface UnitStatus {
   /** Resident memory of the process. MiB. */
   readonly memoryMb?: number
 }
+
+/** An error of the user's code, for people. Paths are absolute. */
+export interface Fault {
+  /** Of the error's class. */
+  readonly name: string
+  readonly message: string
+  /** From 1. */
+  readonly place?: { readonly file: string; readonly line: number; readonly column?: number }
+  /** What stands around the place, from the line `first` on. */
+  readonly source?: { readonly first: number; readonly lines: readonly string[] }
+  /** Frames in the user's own files, the innermost first. */
+  readonly stack: readonly string[]
+}
+
+export interface UnitFault extends Fault {
+  /** `web`, `config`, ... */
+  readonly unit: string
+}
+
+/** Diagnostics channel inside a web worker under `dev`: the faults as the master sends them. */
+export const FAULTS_CHANNEL = 'omnibus:faults'
 
 export type { ConfigOverrides }
 

@@ -36,6 +36,17 @@ export function wantReload(state: State): void {
   }
 }
 
+/** For code that has changed again: one that is not decided yet begins anew, and whoever waits for it goes on waiting. */
+export function reloadAnew(state: State): void {
+  const { reload } = state
+  if (reload && reload.step !== 'rolling') {
+    state.reload = undefined
+    state.reloadAskers.unshift(...reload.askers)
+    giveUp(state, reload)
+  }
+  wantReload(state)
+}
+
 /** The new config has been read. */
 export function reloadLoaded(state: State, reload: Reload, loaded: ResolvedConfig): void {
   const old = state.config
@@ -110,6 +121,12 @@ function allReady({ canaries }: Reload): boolean {
 }
 
 function refuse(state: State, reload: Reload, reason: string): void {
+  giveUp(state, reload)
+  end(state, reload, reason, `Reload refused, everything goes on as before: ${reason}`)
+}
+
+/** Ends all that it has started. */
+function giveUp(state: State, reload: Reload): void {
   for (const child of [reload.loader, ...reload.canaries.values()]) {
     const living = state.children.get(child.id)
     if (!living) continue
@@ -117,7 +134,6 @@ function refuse(state: State, reload: Reload, reason: string): void {
     else retire(state, living)
   }
   if (reload.urls) state.commands.push({ type: 'unbind', except: state.config })
-  end(state, reload, reason, `Reload refused, everything goes on as before: ${reason}`)
 }
 
 function end(state: State, reload: Reload, reason: string, message: string): void {
@@ -170,10 +186,11 @@ function roll(state: State, reload: Reload): void {
     }
     reload.queue.shift()
   }
-  if (hasOld(state)) return
+  if (!state.dev && hasOld(state)) return
   state.reload = undefined
   state.refusal = undefined
-  log(state, 'info', 'Reloaded', { generation: state.generation })
+  const ms = Math.round(now(state) - reload.loader.startedAt)
+  log(state, 'info', state.dev ? `Reloaded in ${ms} ms` : 'Reloaded', { generation: state.generation, ms })
   for (const asker of reload.askers) reply(state, asker, { ok: true, message: 'Reloaded' })
 }
 

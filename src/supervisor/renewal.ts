@@ -51,6 +51,9 @@ function advanceRenewal(state: State, { labels, targets }: Renewal): string | un
   return ''
 }
 
+/** The successor in this place is one of a renewal. */
+export const isRenewed = (state: State, { label }: Slot): boolean => state.renewals[0]?.labels.includes(label) ?? false
+
 /** A successor ended before it was ready; its predecessor goes on. */
 export function renewalLost(state: State, slot: Slot, child: Child, how: string): void {
   log(state, 'warn', `${slot.label} (new) ${headOf(how)}; the old one goes on`, { unit: slot.label, pid: child.pid, reason: how })

@@ -45,7 +45,8 @@ export function crashed(state: State, slot: Slot, child: Child, how: string): vo
   // Its successor is on the way already.
   if (slot.next) return
   const fields = { unit: slot.label, pid: child.pid, reason: how }
-  if (child.configFault && state.phase === 'starting') {
+  const waits = state.dev !== undefined && slot.unit.stage !== 'broker'
+  if (child.configFault && state.phase === 'starting' && !waits) {
     // Trying again would only say the same again.
     slot.failed = how
     log(state, 'error', `${slot.label} ${headOf(how)}`, fields)
@@ -53,13 +54,16 @@ export function crashed(state: State, slot: Slot, child: Child, how: string): vo
   }
   const verdict = afterCrash(slot.crashes, slot.unit.restart, now(state), state.options.random())
   slot.crashes = verdict.crashes
-  if (!verdict.giveUp) {
+  // What never worked needs other code, not another try.
+  const isHopeless = waits && child.phase === 'starting' && child.connectingSince === undefined
+  if (!verdict.giveUp && !isHopeless) {
     slot.restarts++
     slot.retryAt = now(state) + verdict.delayMs
     log(state, 'warn', `${slot.label} ${headOf(how)}; it starts again in ${Math.round(verdict.delayMs)} ms`, fields)
     return
   }
   slot.failed = how
+  if (waits) return log(state, 'warn', `${slot.label} ${headOf(how)}; it waits for a change`, fields)
   const { maxCrashes, windowMs } = slot.unit.restart
   log(state, 'error', `${slot.label} ${how}; given up after ${maxCrashes} crashes within ${windowMs / 1000} s`, fields)
   if (state.config?.onPermanentFailure === 'degrade') {

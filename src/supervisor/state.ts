@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 import type { ControlReply } from './control-protocol.ts'
+import { createDev, type Dev, type DevOptions } from './dev/dev.ts'
 import type { Command, LogLevel } from './events.ts'
 import type { OwnLimits } from './limits.ts'
 import type { UnitStatus } from './protocol.ts'
@@ -14,6 +15,8 @@ export interface SupervisionOptions {
   readonly overrides: ConfigOverrides
   /** `work`: everything but the web part. */
   readonly withoutWeb: boolean
+  /** `dev`: files that change are loaded anew, and what does not load waits for a change. */
+  readonly dev?: DevOptions | undefined
   readonly clock: Clock
   /** 0 to 1; takes part of each restart's wait away. */
   readonly random: () => number
@@ -136,6 +139,7 @@ export interface State {
   stop: Stop | undefined
   /** By unit: the number of processes that `nworkersChanged` was told last. */
   readonly toldSizes: Map<string, number>
+  readonly dev: Dev | undefined
 }
 
 export function createState(options: SupervisionOptions): State {
@@ -159,6 +163,7 @@ export function createState(options: SupervisionOptions): State {
     refusal: undefined,
     stop: undefined,
     toldSizes: new Map(),
+    dev: options.dev && createDev(options.dev),
   }
 }
 
@@ -180,7 +185,9 @@ export function createSlot(unit: Unit, label: string): Slot {
 export const now = (state: State): number => state.options.clock.monotonic()
 
 export function log(state: State, level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> = {}): void {
-  state.commands.push({ type: 'log', level, message, fields })
+  // Under `dev` the comings and goings of processes are no news, only what a change has come to.
+  const isNoise = state.dev !== undefined && level === 'info' && 'unit' in fields
+  state.commands.push({ type: 'log', level: isNoise ? 'debug' : level, message, fields })
 }
 
 /** Answers a request, where it was one. */

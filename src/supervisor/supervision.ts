@@ -17,12 +17,15 @@ import {
   stopChild,
 } from './children.ts'
 import { nextDeadline, passDeadlines } from './deadlines.ts'
+import { advanceDev, changeLost, onChanged, waitsForConfig } from './dev/changes.ts'
+import { type Dev, graphName } from './dev/dev.ts'
+import { faultMended, onFault, tellFaults } from './dev/faults.ts'
 import type { Command, Event, MasterSignal } from './events.ts'
 import { EXIT } from './exit-codes.ts'
 import { processOf, tellHook, tellSizes } from './hooks.ts'
 import { exceeded } from './limits.ts'
 import type { FromChild } from './protocol.ts'
-import { advanceRenewals, renewalLost } from './renewal.ts'
+import { advanceRenewals, isRenewed, renewalLost } from './renewal.ts'
 import { onRequest } from './requests.ts'
 import { advanceReload, reloadBound, reloadLoaded, reloadLost, successorLost, wantReload } from './reload.ts'
 import { addSlots, crashed, fill, isSettled, promoteReady, scaleWeb, slotsOf } from './slots.ts'
@@ -76,6 +79,9 @@ function apply(state: State, event: Event): void {
       return onSignal(state, event.signal)
     case 'request':
       return onRequest(state, event.id, event.request)
+    case 'changed':
+      if (state.dev) onChanged(state, state.dev, event.files)
+      return
     case 'tick':
       return
   }
@@ -95,6 +101,7 @@ function advance(state: State): void {
     if (state.reload) advanceReload(state, state.reload)
     if (!state.reload) advanceRenewals(state)
     fill(state, state.slots.values())
+    if (state.dev) advanceDev(state, state.dev)
     if (state.reloadWanted && !state.reload) {
       state.reloadWanted = false
       wantReload(state)
@@ -159,6 +166,10 @@ function onMessage(state: State, child: Child, message: FromChild): void {
     }
     case 'ready':
       return onReady(state, child)
+    case 'modules':
+      return state.dev?.graph.add(graphName(child), child.id, message.files)
+    case 'fault':
+      return state.dev && onFault(state, state.dev, child, message.fault)
   }
 }
 
@@ -172,11 +183,21 @@ function onReady(state: State, child: Child): void {
   const about = processOf(child)
   if (about) tellHook(state, 'onWorkerReady', { ...about, ms }, child)
   if (!child.canary) activate(state, child)
+  if (state.dev) onWorks(state, state.dev, child)
+}
+
+/** Its code loads: nothing of what was wrong with it before counts. */
+function onWorks(state: State, dev: Dev, child: Child): void {
+  tellFaults(state, dev, child)
+  if (child === dev.standIn) return
+  dev.graph.worked(graphName(child), child.id)
+  faultMended(state, dev, child)
 }
 
 function onLoaded(state: State, child: Child, loaded: ResolvedConfig): void {
   if (child.phase !== 'loading' || child.killedAt !== undefined) return
   child.phase = 'loaded'
+  if (state.dev) faultMended(state, state.dev, child)
   const config = state.options.withoutWeb ? withoutWeb(loaded) : loaded
   if (state.reload?.loader === child) return reloadLoaded(state, state.reload, config)
   // A hook host that came back works with the config in force, whatever the file says by now.
@@ -208,6 +229,7 @@ function onLoaded(state: State, child: Child, loaded: ResolvedConfig): void {
 
 function onExit(state: State, child: Child, exit: Exit): void {
   state.children.delete(child.id)
+  state.dev?.graph.ended(child.id)
   release(state)
   const how = endOf(child, exit)
   const about = processOf(child)
@@ -220,6 +242,7 @@ function onExit(state: State, child: Child, exit: Exit): void {
     return
   }
   if (state.loader === child) {
+    if (state.dev && waitsForConfig(state, state.dev)) return log(state, 'warn', 'The configuration does not load; it waits for a change')
     log(state, 'error', `Not started: the configuration ${headOf(how)}`, { unit: child.label, reason: how })
     return beginStop(state, 'quick', EXIT.config)
   }
@@ -227,6 +250,7 @@ function onExit(state: State, child: Child, exit: Exit): void {
   if (slot?.next === child) {
     slot.next = undefined
     if (state.reload) successorLost(state, state.reload, child, how)
+    else if (state.dev && !isRenewed(state, slot)) changeLost(state, state.dev, slot, child, how)
     else renewalLost(state, slot, child, how)
   } else if (slot && child.phase !== 'stopping') {
     crashed(state, slot, child, how)

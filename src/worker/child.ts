@@ -1,9 +1,11 @@
 /** The life of a child: load, start, beat, stop, and every way it can fail. */
+import { channel as diagnostics } from 'node:diagnostics_channel'
 import { flushCompileCache } from 'node:module'
 import { messageOf, OmnibusError } from '../core/errors.ts'
-import type { FromChild, ToChild, UnitStatus } from '../supervisor/protocol.ts'
+import { FAULTS_CHANNEL, type FromChild, type ToChild, type UnitStatus } from '../supervisor/protocol.ts'
 import type { Channel } from './channel.ts'
 import { deadlineIn, within } from './deadline.ts'
+import { tellFailure } from './failure.ts'
 import type { Log } from './log.ts'
 import type { LoadMessage, RoleHost, StartMessage, StopReason, Unit } from './unit.ts'
 import { NO_HOOKS } from './worker-hooks.ts'
@@ -17,6 +19,8 @@ const BEAT_MS = 500
 const LAST_WORDS_MS = 250
 // Without a `start` message (and its budget) a TERM still gets a bound.
 const DEFAULT_STOP_MS = 25_000
+
+const faults = diagnostics(FAULTS_CHANNEL)
 
 /** Serves the master's messages until one ends the process. */
 export function runChild(host: RoleHost, channel: Channel, log: Log): void {
@@ -48,7 +52,7 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
     if (ending) return log.write(starting.signal.aborted ? 'debug' : 'error', messageOf(error), { error })
     ending = true
     const config = isConfigFault(error)
-    log.write('error', messageOf(error), { error })
+    if (!tellFailure(error)) log.write('error', messageOf(error), { error })
     void exit(config ? exitCodes.config : exitCodes.internal, { last: { type: 'failed', message: messageOf(error), config } })
   }
 
@@ -118,13 +122,15 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
         return hook(message)
       case 'activate':
         return unit?.activate?.()
+      case 'faults':
+        return faults.publish(message.faults)
     }
   }
 
   process.on('uncaughtException', (error, origin) => {
     // An entry with a listener of its own has decided that it goes on.
     if (process.listenerCount('uncaughtException') > 1) return
-    log.write('error', `${origin}: ${messageOf(error)}`, { error })
+    if (!tellFailure(error)) log.write('error', `${origin}: ${messageOf(error)}`, { error })
     void exit(exitCodes.internal)
   })
   // The master decides; a Ctrl-C reaches every process of the terminal. A listener on USR1 also keeps Node's inspector shut.

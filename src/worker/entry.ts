@@ -1,9 +1,11 @@
 /** Loading a user's module, and saying clearly why it does not load. */
 import { execFile } from 'node:child_process'
+import { channel } from 'node:diagnostics_channel'
 import { access } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { ConfigError, messageOf, WorkerError } from '../core/errors.ts'
+import { WATCH_CHANNEL } from '../core/host.ts'
 
 const CHECK_MS = 5_000
 
@@ -18,6 +20,8 @@ export async function loadEntry(option: string, entry: string): Promise<Exports>
   try {
     await access(entry)
   } catch (cause) {
+    // It may come yet.
+    channel(WATCH_CHANNEL).publish(entry)
     throw new ConfigError('The configuration', [{ path: option, expected: 'a module file that can be read', got: entry }], { cause })
   }
   try {

@@ -43,7 +43,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
   'src/testing/': { values: ['src/core/', 'src/bus/', 'src/transports/memory/'] },
-  'src/config/': { values: plainCore, types: ['src/bus/'], builtins: 'any' },
+  'src/config/': { values: [...plainCore, 'src/core/host.ts'], types: ['src/bus/'], builtins: 'any' },
   'src/supervisor/': {
     values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts'],
     types: ['src/config/'],

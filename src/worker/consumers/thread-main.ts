@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { ConfigError, messageOf } from '../../core/errors.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { deadlineIn } from '../deadline.ts'
+import { tellFailure } from '../failure.ts'
 import { createLog } from '../log.ts'
 import { openInstance, type Instance } from './runtime.ts'
 import { THREAD_BEAT_MS, type FromThread, type ThreadData, type ToThread } from './thread-protocol.ts'
@@ -20,6 +21,7 @@ let instance: Instance | undefined
 let status = (): UnitStatus => ({})
 
 const fail = (error: unknown): void => {
+  tellFailure(error)
   // Not logged here: what a thread writes goes through its host, and may not get there before the thread ends.
   say({ type: 'failed', message: messageOf(error), stack: inspect(error), config: error instanceof ConfigError })
   process.exit(1)
