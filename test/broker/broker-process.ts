@@ -10,8 +10,7 @@ try {
   // A standby has nothing else that keeps its process alive.
   const alive = setInterval(() => {}, 60_000)
   process.on('SIGTERM', () => void broker.stop())
-  await broker.closed
-  clearInterval(alive)
+  await broker.closed.finally(() => clearInterval(alive))
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = error instanceof StoreRefusedError ? 78 : 70

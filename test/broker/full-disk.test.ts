@@ -1,41 +1,19 @@
 /** A disk that is really full: a file system of some megabytes in a namespace of the broker's own. */
-import { execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import amqp from 'amqplib'
 import { describe, expect, test } from 'vitest'
 import { connect, queue as queueOf } from '../../src/index.ts'
-import { run } from '../support/process.ts'
-import { tempDir } from '../support/run-folder.ts'
+import { canMount } from '../support/injection.ts'
 import { waitFor } from '../support/wait.ts'
-import { ownership, SCRIPT } from './processes.ts'
-
-const canMount = (() => {
-  try {
-    execFileSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', '/mnt'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-})()
-if (!canMount) process.stderr.write('NOT TESTED: a full disk, since this system lets nobody mount a small one (unshare -rm)\n')
+import { startOnSmallDisk } from './processes.ts'
 
 const SIZE = 3 * 1024 * 1024
 const body = (n: number): string => `${n} ${'x'.repeat(20_000)}`
 
-async function brokerOnSmallDisk(minFreeBytes: number) {
-  const data = tempDir('full')
-  const options = JSON.stringify({ data, listen: '127.0.0.1:0', minFreeBytes })
-  const mountAndRun = `mount -t tmpfs -o size=${SIZE},mode=0700 tmpfs "$1" && exec "$2" "$3" "$4"`
-  const broker = run('unshare', ['-rm', 'sh', '-c', mountAndRun, 'sh', data, process.execPath, SCRIPT, options], { label: 'full-disk' })
-  const { url } = await ownership(broker)
-  // Its folder as the broker sees it.
-  return { broker, url, data: join(`/proc/${broker.pid}/root`, data) }
-}
-
 describe.runIf(canMount)('a full disk', () => {
   test('refuses what has no room, loses nothing, and goes on when there is room again', async () => {
-    const { broker, url, data } = await brokerOnSmallDisk(0)
+    const { broker, url, data } = await startOnSmallDisk(SIZE, { minFreeBytes: 0 })
     await using _ = broker
     const connection = await amqp.connect(url)
     connection.on('error', () => {})
@@ -71,7 +49,7 @@ describe.runIf(canMount)('a full disk', () => {
   })
 
   test('is seen in time: publishers are blocked and wait, consumers go on, and what they settle makes the room', async () => {
-    const { broker, url } = await brokerOnSmallDisk(1_200_000)
+    const { broker, url } = await startOnSmallDisk(SIZE, { minFreeBytes: 1_200_000 })
     await using _ = broker
     const events: string[] = []
     const connection = connect(url, { deadlineMs: 60_000, maxInFlight: 4, onEvent: ({ type }) => events.push(type) })
@@ -98,7 +76,7 @@ describe.runIf(canMount)('a full disk', () => {
   })
 
   test('a client that publishes and consumes in one goes on settling, and is refused what it publishes', async () => {
-    const { broker, url } = await brokerOnSmallDisk(1_200_000)
+    const { broker, url } = await startOnSmallDisk(SIZE, { minFreeBytes: 1_200_000 })
     await using _ = broker
     const connection = await amqp.connect(url)
     connection.on('error', () => {})

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { BrokerOptions } from '../../src/broker/index.ts'
 import { run, type Running } from '../support/process.ts'
+import { tempDir } from '../support/run-folder.ts'
 
 export const SCRIPT = join(import.meta.dirname, 'broker-process.ts')
 
@@ -25,6 +26,19 @@ export interface Started {
 export async function startBroker(options: StartOptions): Promise<Started> {
   const running = spawnBroker(options)
   return { process: running, ...(await ownership(running)) }
+}
+
+/** One whose folder is a file system of its own, of `bytes`. `data` is that folder as the broker sees it. */
+export async function startOnSmallDisk(
+  bytes: number,
+  options: Omit<StartOptions, 'data'>,
+): Promise<{ broker: Running; url: string; data: string }> {
+  const data = tempDir('small-disk')
+  const script = `mount -t tmpfs -o size=${bytes},mode=0700 tmpfs "$1" && exec "$2" "$3" "$4"`
+  const args = [data, process.execPath, SCRIPT, JSON.stringify({ listen: '127.0.0.1:0', ...options, data })]
+  const broker = run('unshare', ['-rm', 'sh', '-c', script, 'sh', ...args], { label: 'small-disk' })
+  const { url } = await ownership(broker)
+  return { broker, url, data: join(`/proc/${broker.pid}/root`, data) }
 }
 
 export async function ownership(running: Running): Promise<{ socket: string; listening: string; url: string }> {

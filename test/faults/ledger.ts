@@ -43,9 +43,9 @@ export function openLedger(file: string): Writer {
 }
 
 export interface Verdict {
-  /** Confirmed, and neither handled nor dead. */
+  /** Confirmed, and neither handled nor dead nor queued. */
   readonly lost: readonly string[]
-  /** Handled and never sent. */
+  /** Handled or queued, and never sent. */
   readonly unexpected: readonly string[]
   /** Acked before it was handled. */
   readonly earlyAck: readonly string[]
@@ -53,7 +53,7 @@ export interface Verdict {
   readonly order: readonly string[]
   /** Publishes of a process that ended in order and never settled. */
   readonly stuck: readonly string[]
-  /** Handlings beyond the first. Legal after a fault, within bounds. */
+  /** Handlings beyond the first, and those to come of what is queued. Legal after a fault, within bounds. */
   readonly duplicates: number
   /** Handled though never confirmed. Legal. */
   readonly recovered: number
@@ -94,14 +94,31 @@ export function check(folder: string, options: { queued?: readonly string[] } = 
   const queued = new Set(options.queued)
   return {
     lost: [...confirmed.keys()].filter((id) => !handled.has(id) && !dead.has(id) && !queued.has(id)),
-    unexpected: [...handled.keys()].filter((id) => !sent.has(id)),
+    unexpected: [...new Set([...handled.keys(), ...queued])].filter((id) => !sent.has(id)),
     earlyAck,
     order: files.flatMap((lines) => overtaken(lines, (id) => delivered.get(id) === 1)),
     stuck,
-    duplicates: [...handled.values()].reduce((sum, count) => sum + count - 1, 0),
+    duplicates: [...handled].reduce((sum, [id, count]) => sum + count - (queued.has(id) ? 0 : 1), 0),
     recovered: [...handled.keys()].filter((id) => !confirmed.has(id)).length,
     confirmed: confirmed.size,
     handled: handled.size,
+  }
+}
+
+/** Of several runs that have nothing to do with each other. */
+export function summed(verdicts: readonly Verdict[]): Verdict {
+  const all = (of: (verdict: Verdict) => readonly string[]): string[] => verdicts.flatMap(of)
+  const sum = (of: (verdict: Verdict) => number): number => verdicts.reduce((so, verdict) => so + of(verdict), 0)
+  return {
+    lost: all(({ lost }) => lost),
+    unexpected: all(({ unexpected }) => unexpected),
+    earlyAck: all(({ earlyAck }) => earlyAck),
+    order: all(({ order }) => order),
+    stuck: all(({ stuck }) => stuck),
+    duplicates: sum(({ duplicates }) => duplicates),
+    recovered: sum(({ recovered }) => recovered),
+    confirmed: sum(({ confirmed }) => confirmed),
+    handled: sum(({ handled }) => handled),
   }
 }
 

@@ -1,56 +1,87 @@
-/** Every fault that applies to one broker, each a test; in the long form each leaves a line for the table. */
+/** Every fault, each a test, on one broker or of our store; run by scripts/faults.ts, each leaves a line for the table. */
 import { appendFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, it } from 'vitest'
+import { canMount, canTrace } from '../support/injection.ts'
 import { brokerKills, brokerRestarts } from './scenarios/broker-loss.ts'
+import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
 import { fullQueue, malformed, oversized } from './scenarios/messages.ts'
 import { blackHole, cuts } from './scenarios/network.ts'
+import { lockDrop, oneOwner } from './scenarios/ownership.ts'
 import { consumerStorm, gracefulStop, producerKills } from './scenarios/processes.ts'
 import { blocked, deletedQueue, otherArguments, wrongPassword } from './scenarios/refusals.ts'
-import type { Kind, Victim } from './victim.ts'
+import { starvation } from './scenarios/starvation.ts'
+import { crashPoints, failingSyncs, powerLoss } from './scenarios/store.ts'
+import type { Reported } from './table.ts'
+import { builtin, type Kind, type Victim } from './victim.ts'
 import type { Row, Scale } from './world.ts'
 
 /** Where lines for the table go; set by scripts/faults.ts. */
 const REPORT = process.env['OMNIBUS_FAULTS_REPORT']
 
-const scenarios: readonly (readonly [name: string, run: (victim: Victim, scale: Scale) => Promise<Row>])[] = [
-  ['F1: consumers are killed', consumerStorm],
-  ['F2: producers are killed', producerKills],
-  ['F3: a consumer is stopped with handlers at work', gracefulStop],
-  ['F9: the broker is killed', brokerKills],
-  ['F10: the broker is restarted', brokerRestarts],
-  ['F12: connections are cut', cuts],
-  ['F13: the network goes silent', blackHole],
-  ['F15: the broker blocks publishers', blocked],
-  ['F16: a queue is deleted under load', deletedQueue],
-  ['F17: a queue exists with other arguments', otherArguments],
-  ['F19: the password is wrong', wrongPassword],
-  ['F20: no queue, or a full one', fullQueue],
-  ['F26: malformed messages', malformed],
-  ['F27: oversized messages', oversized],
+/** `fault` is the number all know it by, and what it is; the table has it too. */
+type Scenario<Of extends unknown[]> = readonly [fault: string, run: (...of: [...Of, Scale]) => Promise<Row>]
+
+const scenarios: readonly Scenario<[Victim]>[] = [
+  ['F1 consumers killed', consumerStorm],
+  ['F2 producers killed', producerKills],
+  ['F3 graceful stop', gracefulStop],
+  ['F9 broker killed', brokerKills],
+  ['F10 broker restarted', brokerRestarts],
+  ['F12 connections cut', cuts],
+  ['F13 black hole', blackHole],
+  ['F15 publishers blocked', blocked],
+  ['F16 queue deleted', deletedQueue],
+  ['F17 other arguments', otherArguments],
+  ['F19 wrong password', wrongPassword],
+  ['F20 no queue, full queue', fullQueue],
+  ['F26 malformed messages', malformed],
+  ['F27 oversized messages', oversized],
+  ['F40 processors taken', starvation],
 ]
 
+/** On brokers of their own, started as each needs it. */
+const storeScenarios: readonly (readonly [...Scenario<[]>, possible: boolean])[] = [
+  ['F34 disk fills up', fillingDisk, canMount],
+  ['F34 disk full', fullDisk, canMount],
+  ['F35 sync fails', failingSyncs, canTrace],
+  ['F35 sync fails under load', failingDisk, canTrace],
+  ['F36 store killed', crashPoints, canTrace],
+  ['F37 power lost', powerLoss, canTrace],
+  ['F42 one folder, three brokers', oneOwner, true],
+  ['F44 store copied and read', lockDrop, true],
+]
+
+const scale: Scale = process.env['OMNIBUS_FAULTS'] === 'long' ? 'long' : 'short'
+const TIMEOUT_MS = scale === 'long' ? 600_000 : 120_000
+
+/** Runs one, and reports what it reached or that it failed. */
+async function reporting(broker: string, fault: string, scenario: () => Promise<Row>): Promise<void> {
+  const report = (row: Row): void => {
+    if (REPORT !== undefined) appendFileSync(REPORT, `${JSON.stringify({ fault, broker, ...row } satisfies Reported)}\n`)
+  }
+  try {
+    report(await scenario())
+  } catch (error) {
+    report({ did: '', seen: `**failed**: ${String(error).split('\n')[0]}` })
+    throw error
+  }
+}
+
 export function faultMatrix({ name, available, start }: Kind): void {
-  const scale: Scale = process.env['OMNIBUS_FAULTS'] === 'long' ? 'long' : 'short'
   describe.runIf(available)(`faults on ${name}`, () => {
     let victim: Victim
     beforeAll(async () => {
       victim = await start()
     })
     afterAll(() => victim?.[Symbol.asyncDispose]())
-    it.each(scenarios)(
-      '%s',
-      async (fault, scenario) => {
-        const report = (row: Row): void => {
-          if (REPORT !== undefined) appendFileSync(REPORT, `${JSON.stringify({ broker: name, ...row })}\n`)
-        }
-        try {
-          report(await scenario(victim, scale))
-        } catch (error) {
-          report({ fault, did: '', seen: `**failed**: ${String(error).split('\n')[0]}` })
-          throw error
-        }
-      },
-      scale === 'long' ? 600_000 : 120_000,
-    )
+    it.each(scenarios)('%s', (fault, scenario) => reporting(name, fault, () => scenario(victim, scale)), TIMEOUT_MS)
+  })
+}
+
+export function storeFaults(): void {
+  describe('faults of the store', () => {
+    for (const [fault, scenario, possible] of storeScenarios) {
+      it.runIf(possible)(fault, () => reporting(builtin.name, fault, () => scenario(scale)), TIMEOUT_MS)
+    }
   })
 }

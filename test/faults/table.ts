@@ -1,32 +1,47 @@
-/** The lines that a long run leaves, as the table of docs/reliability.md. */
+/** The lines that runs leave, as the table of docs/reliability.md. */
 import type { Row } from './world.ts'
 
-type Reported = Row & { readonly broker: string }
+export interface Reported extends Row {
+  /** `F9 broker killed` */
+  readonly fault: string
+  readonly broker: string
+}
 
-const HEAD = ['fault', 'broker', 'what was done', 'lost', 'unexpected', 'acked early', 'overtaken', 'stuck', 'twice', 'seen besides']
+const HEAD = ['fault', 'broker', 'what was done', 'lost', 'unexpected', 'acked early', 'overtaken', 'stuck', 'twice', 'seen besides', 'day']
+const BEGIN = '<!-- written by npm run faults -->'
+const END = '<!-- end -->'
 
-export function table(report: string): string {
-  const rows = report
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => cells(JSON.parse(line) as Reported))
-    .toSorted((a, b) => Number(/\d+/.exec(a[0] ?? '')?.[0]) - Number(/\d+/.exec(b[0] ?? '')?.[0]))
-  return [HEAD, HEAD.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')
+/** Of the fault a row is about; also that of `F9` alone. */
+export const numberOf = (fault: string): number => Number(/^F(\d+)/.exec(fault)?.[1])
+
+/** The page with what was reached on this day, and the machine; `keep`: beside all rows of before that were not made again. */
+export function withRows(
+  page: string,
+  reported: readonly Reported[],
+  { day, machine, keep }: { day: string; machine: string; keep: boolean },
+): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)]
+  if (begin < 0 || end < begin) throw new Error(`docs/reliability.md has no place between "${BEGIN}" and "${END}"`)
+  const before = keep ? rowsOf(page.slice(begin, end)) : []
+  const rows = new Map([...before, ...reported.map((row) => [...cells(row), day])].map((row) => [`${row[0]} ${row[1]}`, row]))
+  const sorted = [...rows.values()].toSorted(([a = ''], [b = '']) => numberOf(a) - numberOf(b) || (a < b ? -1 : Number(a > b)))
+  const table = [HEAD, HEAD.map(() => '---'), ...sorted].map((row) => `| ${row.join(' | ')} |`).join('\n')
+  return `${page.slice(0, begin)}${BEGIN}\n\n${machine}\n\n${table}\n\n${page.slice(end)}`
+}
+
+function rowsOf(text: string): string[][] {
+  const lines = text.split('\n').filter((line) => line.startsWith('| F'))
+  return lines.map((line) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  )
 }
 
 function cells({ fault, broker, did, seen, verdict }: Reported): string[] {
   const counts = verdict
     ? [verdict.lost, verdict.unexpected, verdict.earlyAck, verdict.order, verdict.stuck].map(({ length }) => `${length}`)
     : Array<string>(5).fill('')
-  return [fault, broker, did, ...counts, verdict ? `${verdict.duplicates}` : '', seen]
-}
-
-const BEGIN = '<!-- written by npm run faults -->'
-const END = '<!-- end -->'
-
-/** The page with the table, and where it was made, between its marks. */
-export function placed(page: string, made: string, about: string): string {
-  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)]
-  if (begin < 0 || end < begin) throw new Error(`docs/reliability.md has no place between "${BEGIN}" and "${END}"`)
-  return `${page.slice(0, begin)}${BEGIN}\n\n${about}\n\n${made}\n\n${page.slice(end)}`
+  return [fault, broker, did, ...counts, verdict ? `${verdict.duplicates}` : '', seen.replaceAll('|', '/')]
 }

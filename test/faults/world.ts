@@ -12,9 +12,8 @@ import { consume } from './load.ts'
 /** `short` is in every test run, `long` in `npm run faults`. */
 export type Scale = 'short' | 'long'
 
-/** One line of the table in docs/reliability.md. */
+/** What one line of the table in docs/reliability.md says of a fault. */
 export interface Row {
-  readonly fault: string
   /** What was done, with figures. */
   readonly did: string
   readonly verdict?: Verdict

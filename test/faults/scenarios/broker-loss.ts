@@ -64,7 +64,6 @@ async function losses(victim: Victim, how: 'kill' | 'stop', times: number): Prom
   const bound = (WINDOW + consumers.length * PREFETCH) * times
   expect(verdict.duplicates).toBeLessThanOrEqual(bound)
   return {
-    fault: how === 'kill' ? 'F9 broker killed' : 'F10 broker restarted',
     did: `${times} times while ${verdict.confirmed} messages flowed`,
     verdict,
     seen: `at most ${bound} may come twice; every consumer went on ${Math.round(slowest)} ms after the port answered, at the slowest`,

@@ -35,7 +35,6 @@ export async function fullQueue(victim: Victim, scale: Scale): Promise<Row> {
   await connection.delete(full)
   await connection.delete(nowhere)
   return {
-    fault: 'F20 no queue, full queue',
     did: `${2 * count} messages to no queue, ${count} to one that takes 100`,
     seen: `${2 * count} rejected as unroutable; ${messages} confirmed and there, ${count - messages} rejected as nacked; none resolved and gone`,
   }
@@ -126,7 +125,6 @@ export async function malformed(victim: Victim, scale: Scale): Promise<Row> {
   expect(reasons.size).toBe(count)
   expect([...reasons].filter(([, reason]) => reason === '')).toEqual([])
   return {
-    fault: 'F26 malformed messages',
     did: `${count} of ${kinds.length} kinds`,
     seen: `${reasons.size} dead letters, each with a reason; 0 crashes, and the consumer handled the next good one`,
   }
@@ -154,7 +152,6 @@ export async function oversized(victim: Victim): Promise<Row> {
   expect([...reasons.keys()].toSorted()).toEqual(bombs.map(([id]) => id).toSorted())
   expect([...reasons].filter(([, reason]) => reason === '')).toEqual([])
   return {
-    fault: 'F27 oversized messages',
     did: '2 MiB where 1 MiB is allowed; 100 MiB of zeros as gzip, gzip twice, brotli',
     seen: `each a dead letter with its reason; memory grew by ${Math.round((peak - before) / 1024 / 1024)} MiB at most`,
   }

@@ -66,7 +66,6 @@ export async function cuts(victim: Victim, scale: Scale): Promise<Row> {
   expect(inTime).toBe(subscriptions)
   for (const target of queues) await direct.delete(target)
   return {
-    fault: 'F12 connections cut',
     did: `${times} cuts, one every ${everyMs} ms, while ${verdict.confirmed} messages flowed`,
     verdict,
     seen: `${inTime} of ${subscriptions} subscriptions handled a probe within ${PROBE_MS} ms of the last cut, the slowest in ${Math.round(slowest)} ms`,
@@ -122,7 +121,6 @@ export async function blackHole(victim: Victim, scale: Scale): Promise<Row> {
   const verdict = await world.drained()
   expect(faults(verdict)).toEqual(noFaults)
   return {
-    fault: 'F13 black hole',
     did: `${scale === 'long' ? 'to the broker, from it, and both' : 'in both directions'}, with a heartbeat of ${heartbeatMs} ms`,
     verdict,
     seen: `noticed in ${Math.round(slowest)} ms at the slowest; ${settledLate} publishes rejected at their deadline, none hung`,

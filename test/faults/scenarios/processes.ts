@@ -47,7 +47,6 @@ export async function consumerStorm(victim: Victim, scale: Scale): Promise<Row> 
   expect(faults(verdict)).toEqual(noFaults)
   expect(verdict.duplicates).toBeLessThanOrEqual(PREFETCH * kills)
   return {
-    fault: 'F1 consumers killed',
     did: `4 consumers, ${kills} kills, ${verdict.confirmed} messages`,
     verdict,
     seen: `at most ${PREFETCH * kills} may come twice`,
@@ -70,7 +69,6 @@ export async function producerKills(victim: Victim, scale: Scale): Promise<Row> 
   expect(faults(verdict)).toEqual(noFaults)
   expect(verdict.duplicates).toBe(0)
   return {
-    fault: 'F2 producers killed',
     did: `${kills} kills, ${verdict.confirmed} messages`,
     verdict,
     seen: `${verdict.recovered} were kept though never confirmed`,
@@ -108,7 +106,6 @@ export async function gracefulStop(victim: Victim, scale: Scale): Promise<Row> {
   expect(faults(verdict)).toEqual(noFaults)
   expect({ duplicates: verdict.duplicates, handled: verdict.handled }).toEqual({ duplicates: 0, handled: 250 * rounds })
   return {
-    fault: 'F3 graceful stop',
     did: `${rounds * 2} stops with 100 handlers at work, half of them past their grace`,
     verdict,
     seen: `${given} unfinished were given back and each handled once; exit code 0, slowest stop ${Math.round(slowest)} ms`,

@@ -1,0 +1,3 @@
+import { storeFaults } from './matrix.ts'
+
+storeFaults()
