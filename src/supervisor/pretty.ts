@@ -11,6 +11,9 @@ const LEVELS: Readonly<Record<number, readonly [name: string, color: number]>> =
 /** Errors that explain themselves: their stack shows our own code and is noise. */
 const CLEAR = ['ConfigError', 'MissingPeerError', 'UnsupportedError', 'WorkerError', 'ConnectionError']
 
+/** In an excerpt of sources, the line at fault and the caret below it. */
+const EXCERPT = /^> +\d+ \|.*$|^ +\| *\^$/gm
+
 export interface PrettyOptions {
   readonly color: boolean
   /** Stacks also of errors that explain themselves. */
@@ -23,7 +26,10 @@ export function prettyLine(label: string, line: string, { color, stacks }: Prett
   if (!record) return `${' '.repeat(8)} ${paint(36, label.padEnd(10))} ${line}`
   const [name, code] = LEVELS[record.level] ?? ['info', 32]
   const time = new Date(record.time).toTimeString().slice(0, 8)
-  const stack = record.stack !== undefined && (stacks || !CLEAR.includes(record.errorType ?? '')) ? `\n${indent(record.stack)}` : ''
+  const stack =
+    record.stack !== undefined && (stacks || !CLEAR.includes(record.errorType ?? ''))
+      ? `\n${indent(record.stack.replaceAll(EXCERPT, (line) => paint(31, line)))}`
+      : ''
   const level = name === 'info' ? '' : `${paint(code, name)} `
   return `${paint(90, time)} ${paint(36, (record.unit ?? label).padEnd(10))} ${level}${record.msg}${stack}`
 }

@@ -6,6 +6,7 @@ import { NO_CRASHES } from '../restart-policy.ts'
 import { slotsOf } from '../slots.ts'
 import { type Child, log, now, type Slot, type State } from '../state.ts'
 import { CONFIG, type Dev } from './dev.ts'
+import { tellFaults } from './faults.ts'
 
 /** Named in the log; the rest is counted. */
 const NAMED = 3
@@ -90,6 +91,8 @@ function standIn(state: State, dev: Dev): void {
   if (works || dev.standIn || !config?.web || !first || !web.some(({ failed }) => failed !== undefined)) return
   const substitute = { ...config, web: { ...config.web, entry: dev.options.standIn } }
   dev.standIn = spawnChild(state, first.unit, STAND_IN, { config: substitute, generation: state.generation })
+  // Before it answers anybody.
+  tellFaults(state, dev, dev.standIn)
 }
 
 /** Of the web unit, so that it is given the socket. */

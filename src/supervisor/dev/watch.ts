@@ -20,7 +20,7 @@ const QUIET_MS = 20
 /** A file that is gone or empty may be in the middle of being written. */
 const UNFINISHED_MS = 100
 
-/** `onChange` is given the files whose content is another, or that came or went. */
+/** Keeps the process alive, which may have nothing else to wait for. `onChange` is given the files whose content is another, or that came or went. */
 export function watchFiles(onChange: (files: readonly string[]) => void): FileWatch {
   /** By path, the digest of what it held when it was last looked at; undefined: nothing is there. */
   const known = new Map<string, string | undefined>()
@@ -68,7 +68,7 @@ export function watchFiles(onChange: (files: readonly string[]) => void): FileWa
       else if (name !== null) regain(join(folder, name))
     }
     try {
-      const watcher = watch(folder, { persistent: false }, onEvent)
+      const watcher = watch(folder, onEvent)
       watcher.on('error', () => lose(folder))
       folders.set(folder, watcher)
     } catch {

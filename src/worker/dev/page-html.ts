@@ -64,7 +64,7 @@ export function renderPage(faults: readonly UnitFault[], { id, statePath, nonce,
 <body>
 <main>
 ${faults.map((fault) => article(fault, root)).join('\n')}
-<footer>This page reloads itself as soon as the code loads. Until then, what ran before answers all other requests.</footer>
+<footer>This page reloads itself as soon as the code loads. Until then all other requests reach what ran before, if anything did.</footer>
 </main>
 <script nonce="${nonce}">${script}
 </script>
