@@ -22,8 +22,8 @@ const DEFAULT_STOP_MS = 25_000
 
 const faults = diagnostics(FAULTS_CHANNEL)
 
-/** Serves the master's messages until one ends the process. */
-export function runChild(host: RoleHost, channel: Channel, log: Log): void {
+/** Serves the master's messages until one ends the process. `remark` goes to the debug log, whose level only `start` tells. */
+export function runChild(host: RoleHost, channel: Channel, log: Log, remark?: string): void {
   const starting = new AbortController()
   let started: Promise<Unit> | undefined
   let unit: Unit | undefined
@@ -65,6 +65,7 @@ export function runChild(host: RoleHost, channel: Channel, log: Log): void {
     stopBudgetMs = message.config.gracefulTimeoutMs
     log.setLevel(message.config.logLevel)
     log.setUnit(message.unit)
+    if (remark !== undefined) log.write('debug', remark)
     started = host.start(message, {
       log,
       channel,

@@ -1,13 +1,13 @@
 /** Entry of every child: `node main.js ROLE`, with an IPC channel to the master and its label in OMNIBUS_UNIT. */
-import { enableCompileCache } from 'node:module'
 import type { Role } from '../supervisor/protocol.ts'
 import { openChannel } from './channel.ts'
 import { runChild } from './child.ts'
+import { enableOwnCompileCache } from './compile-cache.ts'
 import { createLog } from './log.ts'
 import type { RoleHost } from './unit.ts'
 import { withWorkerHooks } from './worker-hooks.ts'
 
-enableCompileCache()
+const uncached = enableOwnCompileCache()
 
 // Imported on demand: the broker must not pay for the web host, nor anybody for the broker.
 const roles: Readonly<Record<Role, () => Promise<RoleHost>>> = {
@@ -24,4 +24,4 @@ if (!isRole(role)) throw new Error(`main.js ROLE: expected one of ${Object.keys(
 
 const log = createLog(process.env['OMNIBUS_UNIT'] ?? role)
 const channel = openChannel()
-runChild(await roles[role](), channel, log)
+runChild(await roles[role](), channel, log, uncached)

@@ -1,8 +1,9 @@
-import { readdirSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
-import { bindSocket, fixture, startChild, startWeb, webConfig } from './child.ts'
+import { bindSocket, fixture, LISTEN_FD, startChild, startWeb, webConfig } from './child.ts'
 import { ask } from './load.ts'
 
 const slow = fixture('web/slow.ts')
@@ -85,13 +86,59 @@ test('a child that is still starting stops at once', async () => {
   expect(child.messages.some(({ type }) => type === 'ready' || type === 'failed')).toBe(false)
 })
 
-test('the compile cache is on the disk while the child runs', async () => {
-  using socket = bindSocket()
-  const cache = tempDir('cache')
-  await using child = startWeb(fixture('web/fastify-instance.ts'), socket, { env: { NODE_COMPILE_CACHE: cache } })
-  await child.message('ready')
-  await waitFor(() => readdirSync(cache, { recursive: true, withFileTypes: true }).some((entry) => entry.isFile()), { what: 'the cache' })
-  expect(child.process.exitCode).toBeNull()
+describe('the compile cache', () => {
+  const hello = fixture('web/fastify-instance.ts')
+  const own = `omnibus-compile-cache-${process.geteuid?.()}`
+  const filesIn = (folder: string): number =>
+    existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length : 0
+  const envOf = (TMPDIR: string): Record<string, string> => ({ TMPDIR, NODE_COMPILE_CACHE: '' })
+
+  test("is on the disk while the child runs, in a folder that is the user's alone", async () => {
+    using socket = bindSocket()
+    const tmp = tempDir('tmp')
+    await using child = startWeb(hello, socket, { env: envOf(tmp) })
+    await child.message('ready')
+    await waitFor(() => filesIn(join(tmp, own)) > 0, { what: 'the cache' })
+    expect(statSync(join(tmp, own)).mode & 0o777).toBe(0o700)
+    expect(readdirSync(tmp)).toEqual([own])
+    expect(child.process.exitCode).toBeNull()
+  })
+
+  test('lies where NODE_COMPILE_CACHE says', async () => {
+    using socket = bindSocket()
+    const [tmp, cache] = [tempDir('tmp'), tempDir('cache')]
+    await using child = startWeb(hello, socket, { env: { ...envOf(tmp), NODE_COMPILE_CACHE: cache } })
+    await child.message('ready')
+    await waitFor(() => filesIn(cache) > 0, { what: 'the cache' })
+    expect(readdirSync(tmp)).toEqual([])
+  })
+
+  test.each([
+    [
+      'may be written by others',
+      (path: string) => (mkdirSync(path), chmodSync(path, 0o777)),
+      /mode 700, got a folder of user \d+ with mode 777/,
+    ],
+    ['is a link', (path: string) => symlinkSync(tempDir('elsewhere'), path), /got a file or link/],
+    // Only root can make what is another's.
+    ...(process.geteuid?.() === 0
+      ? ([
+          ["is another user's", (path: string) => (mkdirSync(path, 0o700), chownSync(path, 12_345, 0)), /got a folder of user 12345/],
+        ] as const)
+      : []),
+  ] as const)('is not used where its folder %s', async (_, plant, reason) => {
+    using socket = bindSocket()
+    const tmp = tempDir('tmp')
+    plant(join(tmp, own))
+    await using child = startChild('web', { env: envOf(tmp), listenFd: socket.fd })
+    const config = { ...webConfig(hello, socket.bind), logLevel: 'debug' as const }
+    child.send({ type: 'start', unit: 'web.1', config, listenFds: [LISTEN_FD] })
+    await child.message('ready')
+    await child.stop()
+    expect(filesIn(join(tmp, own))).toBe(0)
+    expect(child.output()).toMatch(/"level":20,.*no compile cache: expected/)
+    expect(child.output()).toMatch(reason)
+  })
 })
 
 test('a child that was never started stops at once', async () => {
