@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Connection } from './core/connection.ts'
 import type { ConnectionOptions } from './core/connection-options.ts'
-import { BUS_URL_VARIABLE, HOST_SYMBOL, type Host, type HostedResource } from './core/host.ts'
+import { BUS_URL_VARIABLE, currentHost, type HostedResource } from './core/host.ts'
 import { parseUrls } from './core/urls.ts'
 import { checkSchemes, transportFor } from './transports/table.ts'
 
@@ -38,8 +38,7 @@ function open(url: string | readonly string[] | undefined, options: ConnectionOp
 }
 
 function hosted<T extends HostedResource>(resource: T): T {
-  const host = Reflect.get(globalThis, Symbol.for(HOST_SYMBOL)) as Host | undefined
-  host?.register(resource)
+  currentHost()?.register(resource)
   return resource
 }
 
@@ -89,4 +88,5 @@ export {
   WorkerError,
 } from './core/errors.ts'
 export type { Headers, MessageProperties } from './core/message.ts'
+export { type PreloadedOf, preloaded } from './core/preloaded.ts'
 export type { Capabilities, QueueState } from './core/transport.ts'

@@ -28,7 +28,7 @@ export function restart(finish: Finish): Command {
 export function scale(finish: Finish): Command {
   return withMasterFlags(
     new Command('scale')
-      .description('change the number of processes of web or of a consumer, until the next reload')
+      .description('change the number of processes, or threads, of web or of a consumer, until the next reload')
       .argument('<UNIT=N>', 'such as web=4', (value): { unit: string; size: number } => {
         const [, unit, size] = /^([^=]+)=(\d+)$/.exec(value) ?? []
         if (unit === undefined) throw new InvalidArgumentError('It must be UNIT=N, such as web=4.')

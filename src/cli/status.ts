@@ -62,9 +62,10 @@ function describe(now: Status & { readonly pid: number }): string {
 
 function row(report: UnitReport): Cell[] {
   const { label, state, pid, uptimeMs, restarts, requests, inFlight, oldestMs, lag, memoryMb } = report
-  const { connected, subscribed, failure, replacing, spent } = report
+  const { connected, subscribed, threads, failure, replacing, spent } = report
   const bus = connected === undefined ? '' : connected ? (subscribed === false ? 'not subscribed' : 'connected') : 'away'
-  const note = failure ?? [replacing ? 'being replaced' : '', spent ?? ''].filter(Boolean).join(': ')
+  const hosted = threads === undefined ? '' : `${threads} thread${threads === 1 ? '' : 's'}`
+  const note = failure ?? [hosted, [replacing ? 'being replaced' : '', spent ?? ''].filter(Boolean).join(': ')].filter(Boolean).join(', ')
   return [
     label,
     state,

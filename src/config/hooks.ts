@@ -51,7 +51,7 @@ export interface Hooks {
   childExit?(
     context: ProcessHookContext & { readonly code: number | null; readonly signal: string | null; readonly reason: string },
   ): Result
-  /** The number of processes wanted of a unit. `before` is absent at the start. */
+  /** The number of processes, or threads, wanted of a unit. `before` is absent at the start. */
   nworkersChanged?(context: UnitHookContext & { readonly size: number; readonly before?: number }): Result
   /** A place was given up, and everything goes on without it (`onPermanentFailure: 'degrade'`). */
   onDegraded?(context: PlaceHookContext & { readonly reason: string }): Result

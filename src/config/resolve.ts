@@ -29,6 +29,8 @@ export interface ResolveContext {
   readonly overrides?: ConfigOverrides
   /** @default nothing set */
   readonly env?: Environment
+  /** The version of Node that will run it. @default this one */
+  readonly node?: string
 }
 
 const RESTART: ResolvedRestart = { minMs: 100, maxMs: 30_000, maxCrashes: 5, windowMs: 60_000 }
@@ -45,7 +47,8 @@ const restart = object<RestartConfig>({
   windowMs: whole({ min: 1 }),
 })
 const limits = { maxLifetimeMs: whole(), maxLifetimeJitterMs: whole(), maxMemoryMb: whole() }
-const unit = { entry: path, heartbeatTimeoutMs: whole(), startTimeoutMs: whole({ min: 1 }), ...limits, restart }
+const threads = { kind: oneOf(['process', 'thread']), threadHeapMb: whole(), preload: path }
+const unit = { entry: path, ...threads, heartbeatTimeoutMs: whole(), startTimeoutMs: whole({ min: 1 }), ...limits, restart }
 const count = whole({ min: 1, max: 1024 })
 
 /** An empty text counts as absent, since `url: process.env.BUS_URL` is how it is written. What is shown has no password. */
@@ -74,7 +77,7 @@ const FIELDS: Fields<OmnibusConfig> = {
     accessLog: accessLogFormat,
     forwardedAllowIps: list(network),
   }),
-  consumers: record(object<ConsumerConfig>({ ...unit, instances: count, kind: oneOf(['process', 'thread']) })),
+  consumers: record(object<ConsumerConfig>({ ...unit, instances: count })),
   hooks: object<Hooks>(Object.fromEntries(Object.keys(HOOKS).map((name) => [name, callable()])) as Fields<Hooks>),
   gracefulTimeoutMs: whole({ min: 1 }),
   hookTimeoutMs: whole({ min: 1 }),
@@ -107,14 +110,14 @@ const FLAG_NAMES: Record<keyof ConfigOverrides, string> = {
 
 /** Throws `ConfigError` with every problem found. */
 export function resolveConfig(input: unknown, context: ResolveContext): ResolvedConfig {
-  const { file, root, env = {} } = context
+  const { file, root, env = {}, node = process.versions.node } = context
   const problems: Problem[] = []
   const config = readConfig(input, problems)
   const flags = readFlags(context.overrides ?? {}, problems)
   const base = file === undefined ? root : dirname(file)
   const own = { ...RESTART, ...config.restart }
 
-  const web = resolveWeb({ config, flags, base, root, own, env, problems })
+  const web = resolveWeb({ config, flags, base, root, own, env, node, problems })
   const consumers = Object.entries(config.consumers ?? {}).map(([name, consumer]) => {
     checkName(name, problems)
     return [name, resolveConsumer(consumer, `consumers.${name}`, { base, own, problems })] as const
@@ -170,10 +173,11 @@ interface WebContext {
   readonly root: string
   readonly own: ResolvedRestart
   readonly env: Environment
+  readonly node: string
   readonly problems: Problem[]
 }
 
-function resolveWeb({ config, flags, base, root, own, env, problems }: WebContext): ResolvedConfig['web'] {
+function resolveWeb({ config, flags, base, root, own, env, node, problems }: WebContext): ResolvedConfig['web'] {
   const given: Partial<WebConfig> | undefined = config.web ?? (flags.entry === undefined ? undefined : {})
   if (given === undefined) {
     for (const flag of ['workers', 'bind'] as const) {
@@ -183,12 +187,15 @@ function resolveWeb({ config, flags, base, root, own, env, problems }: WebContex
   }
   const entry =
     flags.entry === undefined ? entryFile(given.entry, base, 'web.entry', problems) : entryFile(flags.entry, root, 'ENTRY', problems)
-  const bind = flags.bind ?? given.bind ?? defaultBind(env, problems)
+  const named = [flags.bind ?? given.bind ?? defaultBind(env, problems)].flat()
+  const bind = named.map((one) => normalBind(one, flags.bind === undefined ? base : root) ?? one)
+  if (given.kind === 'thread') checkThreads(bind, node, problems)
   return {
     entry,
-    bind: [bind].flat().map((one) => normalBind(one, flags.bind === undefined ? base : root) ?? one),
+    bind,
     backlog: given.backlog ?? 2048,
     workers: flags.workers ?? given.workers ?? defaultWorkers(env, problems),
+    ...threadsOf(given, 'web', { base, problems }),
     heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 10_000,
     startTimeoutMs: given.startTimeoutMs ?? 30_000,
     keepAliveTimeoutMs: given.keepAliveTimeoutMs ?? 5_000,
@@ -214,11 +221,31 @@ function resolveConsumer(given: ConsumerConfig, at: string, { base, own, problem
   return {
     entry: entryFile(given.entry, base, `${at}.entry`, problems),
     instances: given.instances ?? 1,
-    kind: given.kind ?? 'process',
+    ...threadsOf(given, at, { base, problems }),
     heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 30_000,
     startTimeoutMs: given.startTimeoutMs ?? 30_000,
     ...limitsOf(given),
     restart: { ...own, ...given.restart },
+  }
+}
+
+type Threads = Pick<ConsumerConfig, keyof typeof threads>
+
+function threadsOf(
+  { kind = 'process', threadHeapMb = 0, preload }: Threads,
+  at: string,
+  { base, problems }: Pick<ConsumerContext, 'base' | 'problems'>,
+): Required<Omit<Threads, 'preload'>> & { preload?: string } {
+  return { kind, threadHeapMb, ...(preload !== undefined && { preload: entryFile(preload, base, `${at}.preload`, problems) }) }
+}
+
+/** Web threads rest on moving an accepted socket to another thread, which Node does since these versions, and for TCP. */
+function checkThreads(binds: readonly string[], node: string, problems: Problem[]): void {
+  const [major = 0, minor = 0] = node.split('.').map(Number)
+  const able = major > 26 || (major === 26 && minor >= 6) || (major === 24 && minor >= 20)
+  if (!able) problems.push({ path: 'web.kind', expected: `'process', or Node 24.20 or 26.6 or newer for 'thread'`, got: `Node ${node}` })
+  for (const got of binds.filter((bind) => bind.startsWith('unix:'))) {
+    problems.push({ path: 'web.bind', expected: `host:port with web.kind 'thread', since Node moves only TCP sockets to threads`, got })
   }
 }
 

@@ -43,6 +43,12 @@ export interface WebConfig {
   backlog?: number
   /** @default $WEB_CONCURRENCY or 1 */
   workers?: number
+  /** 'thread' puts the workers as threads in one host process; TCP only, Node 24.20 or 26.6. @default 'process' */
+  kind?: 'process' | 'thread'
+  /** V8's heap of each thread; one that needs more ends and is replaced. MiB; 0: three quarters of the memory, shared. @default 0 */
+  threadHeapMb?: number
+  /** Module that runs once in each process before its workers, which get what it makes by `preloaded()`. @default none */
+  preload?: string
   /** A worker whose event loop is silent this long is killed. Milliseconds; 0 never. @default 10_000 */
   heartbeatTimeoutMs?: number
   /** A worker must listen by then. Milliseconds. @default 30_000 */
@@ -77,6 +83,10 @@ export interface ConsumerConfig {
   instances?: number
   /** 'thread' puts the instances as threads in one host process. @default 'process' */
   kind?: 'process' | 'thread'
+  /** V8's heap of each thread; one that needs more ends and is replaced. MiB; 0: three quarters of the memory, shared. @default 0 */
+  threadHeapMb?: number
+  /** Module that runs once in each process before its workers, which get what it makes by `preloaded()`. @default none */
+  preload?: string
   /** Milliseconds; 0 never. @default 30_000 */
   heartbeatTimeoutMs?: number
   /** It must be loaded and connected by then. Milliseconds. @default 30_000 */
@@ -103,19 +113,24 @@ export interface RestartConfig {
 
 export type ResolvedRestart = Required<RestartConfig>
 
+/** Every default filled in; where there is none, it may still be absent. */
+type Resolved<T extends WebConfig | ConsumerConfig> = Required<Omit<T, 'restart' | 'preload'>> & {
+  readonly restart: ResolvedRestart
+  readonly preload?: string
+}
+
 export interface ResolvedConfig {
   /** The config file, absolute; absent when everything came from flags. */
   readonly file?: string
   /** The folder relative paths start from. */
   readonly root: string
   readonly bus: { readonly urls: readonly string[]; readonly builtin: boolean; readonly data: string; readonly listen?: string }
-  readonly web?: Required<Omit<WebConfig, 'bind' | 'restart' | 'accessLog'>> & {
+  readonly web?: Omit<Resolved<WebConfig>, 'bind' | 'accessLog'> & {
     readonly bind: readonly string[]
     /** A format; empty: none. */
     readonly accessLog: string
-    readonly restart: ResolvedRestart
   }
-  readonly consumers: Readonly<Record<string, Required<Omit<ConsumerConfig, 'restart'>> & { readonly restart: ResolvedRestart }>>
+  readonly consumers: Readonly<Record<string, Resolved<ConsumerConfig>>>
   /** Names of the server hooks the file has. */
   readonly hooks: readonly ServerHook[]
   /** Names of the worker hooks it has, for which each worker loads the file too. */

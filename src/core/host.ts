@@ -12,6 +12,18 @@ export const HOST_SYMBOL = 'omnibus.host'
 export interface Host {
   /** Closed by the host when the unit stops, after the last request or delivery is done. */
   register(resource: HostedResource): void
+  /** Absent where the config names no module to preload. */
+  readonly preloaded?: Preloaded
+}
+
+/** What the `preload` module of a unit has made. */
+export interface Preloaded {
+  readonly value: unknown
+}
+
+/** The host of this thread, if it has one. */
+export function currentHost(): Host | undefined {
+  return Reflect.get(globalThis, Symbol.for(HOST_SYMBOL)) as Host | undefined
 }
 
 export interface HostedResource {

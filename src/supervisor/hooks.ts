@@ -24,7 +24,9 @@ export function processOf(child: Child): { readonly unit: string; readonly label
 /** `nworkersChanged`, as soon as there is a host that has it. */
 export function tellSizes(state: State): void {
   if (!hostWith(state, 'nworkersChanged')) return
-  const sizes = new Map(state.units.filter(({ stage }) => stage === 'web' || stage === 'consumers').map(({ name, size }) => [name, size]))
+  const sizes = new Map(
+    state.units.filter(({ stage }) => stage === 'web' || stage === 'consumers').map(({ name, size, threads }) => [name, threads ?? size]),
+  )
   for (const name of state.toldSizes.keys()) if (!sizes.has(name)) sizes.set(name, 0)
   for (const [unit, size] of sizes) {
     const before = state.toldSizes.get(unit)

@@ -82,6 +82,8 @@ export interface UnitStatus {
   readonly requests?: number
   /** Resident memory of the process. MiB. */
   readonly memoryMb?: number
+  /** Of a host: its threads at work. */
+  readonly threads?: number
 }
 
 /** An error of the user's code, for people. Paths are absolute. */

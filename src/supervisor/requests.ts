@@ -26,7 +26,10 @@ export function onRequest(state: State, asker: number, request: Exclude<ControlR
       const unit = state.units.find(({ name }) => name === request.unit)
       const refusal = unit ? scale(state, unit, request.size) : unknown(state, request.unit)
       if (refusal !== undefined) return refuse(refusal)
-      return reply(state, asker, { ok: true, message: `${request.size} processes of ${request.unit} wanted` })
+      return reply(state, asker, {
+        ok: true,
+        message: `${request.size} ${unit?.threads === undefined ? 'processes' : 'threads'} of ${request.unit} wanted`,
+      })
     }
   }
 }

@@ -5,7 +5,7 @@ import { tellHook } from './hooks.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { type Child, createSlot, log, now, type Slot, type State } from './state.ts'
 import { beginStop } from './stop.ts'
-import { labelOf, type Stage, type Unit } from './units.ts'
+import { labelOf, type Stage, type Unit, withThreads } from './units.ts'
 
 /** As in the config. */
 const MOST = 1024
@@ -100,7 +100,7 @@ export function removeSlot(state: State, label: string): void {
 /** TTIN and TTOU. */
 export function scaleWeb(state: State, by: 1 | -1): void {
   const unit = state.units.find(({ stage }) => stage === 'web')
-  const refusal = unit ? scale(state, unit, unit.size + by) : 'there is no web part'
+  const refusal = unit ? scale(state, unit, (unit.threads ?? unit.size) + by) : 'there is no web part'
   if (refusal !== undefined) log(state, 'warn', `The number of web workers stays as it is: ${refusal}`)
 }
 
@@ -108,17 +108,34 @@ export function scaleWeb(state: State, by: 1 | -1): void {
 export function scale(state: State, unit: Unit, size: number): string | undefined {
   const { name, stage } = unit
   if (stage !== 'web' && stage !== 'consumers') return `${name} is always one`
-  if (unit.consumer !== undefined && state.config?.consumers[unit.consumer]?.kind === 'thread') {
-    return `${name} is one process with threads: change its \`instances\` and reload`
-  }
   if (state.phase !== 'running' || state.reload) return 'a start, reload or stop is under way'
   if (state.refusal) return `the last reload was refused, so a new process would not start (${state.refusal.reason})`
   if (size < 1) return 'one is the least'
   if (size > MOST) return `${MOST} is the most`
-  const scaled = { ...unit, size }
+  const scaled = unit.threads === undefined ? { ...unit, size } : { ...unit, threads: size }
   state.units = state.units.map((other) => (other === unit ? scaled : other))
-  log(state, 'info', `${size} ${stage === 'web' ? 'web workers' : `processes of ${name}`} wanted`, { unit: name, size })
+  log(state, 'info', `${size} ${stage === 'web' ? 'web workers' : `${unit.threads ? 'threads' : 'processes'} of ${name}`} wanted`, {
+    unit: name,
+    size,
+  })
+  if (unit.threads !== undefined) return rehost(state, scaled)
   addSlots(state, scaled)
   for (let index = size + 1; index <= unit.size; index++) removeSlot(state, labelOf(unit, index))
   return undefined
+}
+
+/** Its number of threads has changed: a new host process with as many takes over, as in a renewal. */
+function rehost(state: State, unit: Unit): undefined {
+  const { config } = state
+  if (!config || unit.threads === undefined) return
+  state.config = withThreads(config, unit, unit.threads)
+  addSlots(state, unit)
+  const label = labelOf(unit, 1)
+  const slot = state.slots.get(label)
+  if (!slot?.current) return
+  // One that is on the way has the number before.
+  retire(state, slot.next)
+  slot.next = undefined
+  const { current } = slot
+  state.renewals.push({ labels: [label], targets: new Map([[label, current.id]]), asker: undefined })
 }

@@ -14,6 +14,8 @@ export interface Unit {
   readonly role: Role
   /** Processes wanted. */
   readonly size: number
+  /** Of a unit that is one process with threads: how many of those. */
+  readonly threads?: number
   readonly consumer?: string
   readonly startTimeoutMs: number
   /** 0 never. */
@@ -45,12 +47,11 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
   }
   for (const [name, consumer] of Object.entries(consumers)) {
     const { startTimeoutMs, heartbeatTimeoutMs } = consumer
-    const size = consumer.kind === 'thread' ? 1 : consumer.instances
     rest.push({
       name,
       stage: 'consumers',
       role: 'consumers',
-      size,
+      ...sizeOf(consumer.kind, consumer.instances),
       consumer: name,
       startTimeoutMs,
       heartbeatTimeoutMs,
@@ -64,7 +65,7 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
       name: 'web',
       stage: 'web',
       role: 'web',
-      size: web.workers,
+      ...sizeOf(web.kind, web.workers),
       startTimeoutMs,
       heartbeatTimeoutMs,
       restart: web.restart,
@@ -84,9 +85,20 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
   return [broker, ...rest]
 }
 
+function sizeOf(kind: 'process' | 'thread', workers: number): Pick<Unit, 'size' | 'threads'> {
+  return kind === 'thread' ? { size: 1, threads: workers } : { size: workers }
+}
+
 /** `web.1`, `video.2`; the hook host and the broker, of which there is one, have no number. */
 export function labelOf(unit: Unit, index: number): string {
   return unit.stage === 'hooks' || unit.stage === 'broker' ? unit.name : `${unit.name}.${index}`
+}
+
+/** The config with another number of threads in that unit. */
+export function withThreads(config: ResolvedConfig, { stage, consumer: name = '' }: Unit, threads: number): ResolvedConfig {
+  if (stage === 'web') return { ...config, ...(config.web && { web: { ...config.web, workers: threads } }) }
+  const consumer = config.consumers[name]
+  return { ...config, consumers: { ...config.consumers, ...(consumer && { [name]: { ...consumer, instances: threads } }) } }
 }
 
 /** What a reload cannot change, by the name a user knows; such a change waits for a restart. */

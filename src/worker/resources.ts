@@ -1,6 +1,6 @@
 /** What entries register under the host symbol: buses and the like, closed by the host after the last request or delivery. */
 import { ClosedError, ConnectionError, messageOf } from '../core/errors.ts'
-import { HOST_SYMBOL, type Host, type HostedResource } from '../core/host.ts'
+import { HOST_SYMBOL, type Host, type HostedResource, type Preloaded } from '../core/host.ts'
 import { logBuses } from './bus-log.ts'
 import { within, type Deadline } from './deadline.ts'
 import type { Log } from './log.ts'
@@ -13,7 +13,7 @@ export interface Resources {
 }
 
 /** Sets the host symbol of this thread, and logs what its buses report. Call once, before any user code loads. */
-export function hostResources(log: Log): Resources {
+export function hostResources(log: Log, preloaded?: Preloaded): Resources {
   logBuses(log)
   const registered = new Set<HostedResource>()
   const register = (resource: HostedResource): void => {
@@ -22,7 +22,7 @@ export function hostResources(log: Log): Resources {
     // and a broker that cannot be reached would only be noticed by the first request.
     queueMicrotask(() => void connect(resource, log))
   }
-  const host: Host = Object.freeze({ register })
+  const host: Host = Object.freeze({ register, ...(preloaded && { preloaded }) })
   Reflect.set(globalThis, Symbol.for(HOST_SYMBOL), host)
   return {
     connected() {

@@ -1,5 +1,7 @@
 /** What every role is to the child that hosts it. */
+import type { Socket } from 'node:net'
 import type { ResolvedConfig } from '../config/types.ts'
+import type { Preloaded } from '../core/host.ts'
 import type { HookCall, ToChild, UnitStatus } from '../supervisor/protocol.ts'
 import type { Channel } from './channel.ts'
 import type { Deadline } from './deadline.ts'
@@ -12,7 +14,7 @@ export type StopReason = Extract<ToChild, { type: 'stop' }>['reason']
 
 export interface UnitContext {
   readonly log: Log
-  readonly channel: Channel
+  readonly channel: Pick<Channel, 'ref' | 'unref'>
   /** Aborts when the unit is asked to stop before it has started. */
   readonly signal: AbortSignal
   /** Ends the child: it logs, tells the master, and exits. For what goes wrong after the start. */
@@ -21,6 +23,8 @@ export interface UnitContext {
   readonly report: (status: () => UnitStatus) => void
   /** Those of the config file that only the host knows the moment of. */
   readonly hooks: WorkerHooks
+  /** For the entry, where the host has it already. */
+  readonly preloaded?: Preloaded | undefined
 }
 
 export interface Unit {
@@ -29,6 +33,8 @@ export interface Unit {
   activate?(): Promise<void>
   /** Hook host only: runs a server hook. Resolves when it has ended, however. */
   hook?(call: HookCall): Promise<void>
+  /** Web threads only: serves a connection that the host has accepted. */
+  accept?(socket: Socket): void
   /** Resolves by the deadline with what had to be cut off, for the log; empty when all was finished. */
   stop(reason: StopReason, deadline: Deadline): Promise<readonly string[]>
 }

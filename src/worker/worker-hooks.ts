@@ -13,7 +13,7 @@ export interface WorkerHooks {
 
 export const NO_HOOKS: WorkerHooks = Object.freeze({ has: () => false, run: () => Promise.resolve(true) })
 
-/** The same host with the hooks that need nothing of it. Once a process: the threads of a consumer share them. */
+/** The same host with the hooks that need nothing of it, once a process. */
 export function withWorkerHooks(host: RoleHost): RoleHost {
   let hooks = NO_HOOKS
   return {
@@ -34,8 +34,8 @@ export function withWorkerHooks(host: RoleHost): RoleHost {
   }
 }
 
-/** The config file is the user's code: only a file with worker hooks is loaded. */
-async function openHooks({ unit: label, config, consumer }: StartMessage, log: Log): Promise<WorkerHooks> {
+/** Of this process or thread. The config file is the user's code: only a file with worker hooks is loaded. */
+export async function openHooks({ unit: label, config, consumer }: StartMessage, log: Log): Promise<WorkerHooks> {
   if (config.file === undefined || config.workerHooks.length === 0) return NO_HOOKS
   const { loadHooks } = await import('../config/load.ts')
   const runner = hookRunner(await loadHooks(config.file), config, log)

@@ -49,6 +49,8 @@ describe('defaults', () => {
       bind: ['127.0.0.1:8000'],
       backlog: 2048,
       workers: 1,
+      kind: 'process',
+      threadHeapMb: 0,
       heartbeatTimeoutMs: 10_000,
       startTimeoutMs: 30_000,
       keepAliveTimeoutMs: 5_000,
@@ -65,6 +67,7 @@ describe('defaults', () => {
       entry: join(root, 'video.ts'),
       instances: 1,
       kind: 'process',
+      threadHeapMb: 0,
       heartbeatTimeoutMs: 30_000,
       startTimeoutMs: 30_000,
       ...limits,
@@ -187,6 +190,23 @@ describe('problems', () => {
       '--workers: a whole number from 1 to 1024; 0',
       '--pid: a path; ""',
       `ENTRY: a module's path; ${join(root, 'gone.ts')}, which is no file`,
+    ])
+  })
+})
+
+describe('web threads', () => {
+  const threads = (more: object = {}, node = '24.21.0'): string[] => problems({ web: { ...web, kind: 'thread', ...more } }, { node })
+
+  test.each(['24.20.0', '24.21.0', '26.6.0', '26.10.1', '27.0.0'])('are for Node %s', (node) => expect(threads({}, node)).toEqual([]))
+
+  test.each(['24.19.9', '25.9.0', '26.5.0'])('are not for Node %s', (node) => {
+    expect(threads({}, node)).toEqual([`web.kind: 'process', or Node 24.20 or 26.6 or newer for 'thread'; Node ${node}`])
+  })
+
+  test('need TCP, and a module to preload that is there', () => {
+    expect(threads({ bind: 'unix:/x.sock', preload: './tables.ts' })).toEqual([
+      "web.bind: host:port with web.kind 'thread', since Node moves only TCP sockets to threads; unix:/x.sock",
+      `web.preload: a module's path; ${join(root, 'tables.ts')}, which is no file`,
     ])
   })
 })

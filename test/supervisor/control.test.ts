@@ -150,15 +150,32 @@ describe('scale', () => {
     expect([...driver.replies.values()].map(({ ok }) => ok)).toEqual([true, true])
   })
 
+  test.each(['web', 'video'])('of %s with threads brings a new host with as many, before the old one goes', (unit) => {
+    const base = config()
+    const [web, video] = [base.web ?? expect.fail(), base.consumers['video'] ?? expect.fail()]
+    const driver = running({ ...base, web: { ...web, kind: 'thread' }, consumers: { video: { ...video, kind: 'thread' } } })
+    const old = driver.child(`${unit}.1`)
+    driver.request({ verb: 'scale', unit, size: 3 })
+    // It has the number before, and makes way for one with the last.
+    const overtaken = driver.child(`${unit}.1`)
+    driver.request({ verb: 'scale', unit, size: 5 })
+    driver.behave(overtaken)
+    const next = driver.child(`${unit}.1`)
+    expect(old.heard.map(({ type }) => type)).not.toContain('stop')
+    driver.settle()
+    expect(driver.labelled(`${unit}.1`)).toEqual([next])
+    const [start] = next.heard
+    const started = start?.type === 'start' ? start.config : undefined
+    expect(unit === 'web' ? started?.web?.workers : started?.consumers['video']?.instances).toBe(5)
+    expect(driver.mind.status().ready).toBe(true)
+  })
+
   test.each([
     ['web', 0, /one is the least/],
     ['web', 2000, /1024 is the most/],
     ['hooks', 2, /hooks is always one/],
-    ['threads', 2, /one process with threads/],
   ])('of %s to %d is refused', (unit, size, error) => {
-    const base = config()
-    const video = base.consumers['video'] ?? expect.fail()
-    const driver = running({ ...base, consumers: { threads: { ...video, kind: 'thread' } } })
+    const driver = running()
     expect(driver.replies.get(driver.request({ verb: 'scale', unit, size }))).toMatchObject({
       ok: false,
       error: expect.stringMatching(error),

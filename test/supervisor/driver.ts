@@ -19,8 +19,8 @@ export interface FakeChild {
 }
 
 const restart = { minMs: 100, maxMs: 1_000, maxCrashes: 3, windowMs: 60_000 }
-const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0 }
-const unit = { entry: '/app/x.ts', heartbeatTimeoutMs: 10_000, startTimeoutMs: 5_000, ...limits, restart }
+const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0, threadHeapMb: 0 }
+const unit = { entry: '/app/x.ts', kind: 'process' as const, heartbeatTimeoutMs: 10_000, startTimeoutMs: 5_000, ...limits, restart }
 
 export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
   return {
@@ -38,7 +38,7 @@ export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
       maxRequests: 0,
       maxRequestsJitter: 0,
     },
-    consumers: { video: { ...unit, instances: 2, kind: 'process' } },
+    consumers: { video: { ...unit, instances: 2 } },
     hooks: ['onStarting'],
     workerHooks: [],
     gracefulTimeoutMs: 10_000,

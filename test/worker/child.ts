@@ -102,9 +102,9 @@ export function startChild(role: Role, options: ChildOptions = {}): Child {
   return self
 }
 
-type WebConfig = NonNullable<ResolvedConfig['web']>
+export type WebConfig = NonNullable<ResolvedConfig['web']>
 
-const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0 }
+const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0, threadHeapMb: 0 }
 const restart = { minMs: 20, maxMs: 200, maxCrashes: 5, windowMs: 60_000 }
 
 export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
@@ -130,6 +130,7 @@ export function webConfig(entry: string, bind = '127.0.0.1:0', given: Partial<We
       bind: [bind],
       backlog: 2048,
       workers: 1,
+      kind: 'process',
       heartbeatTimeoutMs: 5_000,
       startTimeoutMs: 10_000,
       ...NODE_TIMEOUTS,

@@ -167,7 +167,7 @@ describe.each([
     await child.message('ready')
     child.send({ type: 'activate' })
     for (let i = 0; i < 10; i++) await publish({ id: `bad${i}`, do: 'exit' })
-    expect((await child.message('failed')).message).toMatch(/work\.[12] ended 5 times; last: exit code 3/)
+    expect((await child.message('failed')).message).toMatch(/work\.1\.[12] ended 5 times; last: exit code 3/)
     expect(await child.exit()).toEqual({ code: 70, signal: null })
   })
 })

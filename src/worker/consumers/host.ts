@@ -1,23 +1,32 @@
 /** The consumers host: one instance in this process, or several as threads of it. */
+import type { UnitStatus } from '../../supervisor/protocol.ts'
+import { preload } from '../preload.ts'
+import { openPool } from '../threads/pool.ts'
 import type { RoleHost, StartMessage, Unit, UnitContext } from '../unit.ts'
-import { openInstance } from './runtime.ts'
-import { startThreads } from './threads.ts'
+import { shared } from './progress.ts'
+import { openConsumer, settingsOf } from './runtime.ts'
 
 export function consumersHost(): RoleHost {
   return { start }
 }
 
-async function start({ config, consumer: name }: StartMessage, context: UnitContext): Promise<Unit> {
-  const settings = name === undefined ? undefined : config.consumers[name]
-  if (name === undefined || settings === undefined) throw new TypeError(`a consumers unit needs the name of one, got ${String(name)}`)
-  const { log, signal, report, hooks } = context
-  if (settings.kind === 'thread') {
-    const threads = await startThreads(name, settings, context)
-    await hooks.run('postWorkerInit', {})
-    return threads
+async function start(message: StartMessage, context: UnitContext): Promise<Unit> {
+  const { name, settings } = settingsOf(message)
+  const preloaded = await preload(`consumers.${name}.preload`, settings, context)
+  if (settings.kind === 'process') return openConsumer(message, { ...context, preloaded })
+  const pool = await openPool({ role: 'consumers', size: settings.instances, settings, message, merge }, { ...context, preloaded })
+  return {
+    status: pool.status,
+    activate: async () => pool.activate(),
+    stop: (reason, deadline) => pool.stop(reason, deadline),
   }
-  const { entry } = settings
-  const instance = await openInstance({ name, entry, log, signal, report })
-  await hooks.run('postWorkerInit', {})
-  return { status: instance.status, activate: instance.activate, stop: (_reason, deadline) => instance.stop(deadline) }
+}
+
+function merge(statuses: readonly UnitStatus[]): UnitStatus {
+  return {
+    connected: statuses.every(({ connected }) => connected === true),
+    subscribed: statuses.every(({ subscribed }) => subscribed === true),
+    single: statuses.some(({ single }) => single === true),
+    ...shared(statuses),
+  }
 }

@@ -3,39 +3,34 @@ import type { RunningConsumer } from '../../bus/bus.ts'
 import { type ConsumerDefinition, isConsumerDefinition, isSingle } from '../../bus/consume.ts'
 import { ClosedError, messageOf, WorkerError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
+import type { ResolvedConfig } from '../../config/types.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry, type Exports } from '../entry.ts'
 import type { Log } from '../log.ts'
 import { combined, lagOf, progressOf } from './progress.ts'
 import { hostResources, untilConnected } from '../resources.ts'
-
-export interface InstanceOptions {
-  /** The consumer's name in the config. */
-  readonly name: string
-  readonly entry: string
-  readonly log: Log
-  /** Aborting gives up starting; everything is closed then. */
-  readonly signal: AbortSignal
-  /** Given what the status can be read from as soon as the entry is loaded, since connecting may take long. */
-  readonly report: (status: () => UnitStatus) => void
-}
-
-export interface Instance {
-  readonly status: () => UnitStatus
-  /** Subscribes. */
-  readonly activate: () => Promise<void>
-  /** Resolves by the deadline with what had to be cut off. */
-  stop(deadline: Deadline): Promise<readonly string[]>
-}
+import type { StartMessage, Unit, UnitContext } from '../unit.ts'
 
 // Of the stop budget: giving back and flushing come after the handlers.
 const SHARE_AFTER_HANDLERS = 0.1
 const ABORT_CLOSE_MS = 1_000
 
-/** Resolves when loaded and connected; rejects when it never can be. */
-export async function openInstance({ name, entry, log, signal, report }: InstanceOptions): Promise<Instance> {
-  const resources = hostResources(log)
+/** Which consumer a process or thread is told to run. */
+export function settingsOf({ config, consumer: name }: StartMessage): { name: string; settings: ResolvedConfig['consumers'][string] } {
+  const settings = name === undefined ? undefined : config.consumers[name]
+  if (name === undefined || settings === undefined) throw new TypeError(`a consumers unit needs the name of one, got ${String(name)}`)
+  return { name, settings }
+}
+
+/**
+ * Resolves when loaded and connected; rejects when it never can be. Its status is reported as soon as the entry is loaded, since
+ * connecting may take long.
+ */
+export async function openConsumer(message: StartMessage, { log, signal, report, hooks, preloaded }: UnitContext): Promise<Unit> {
+  const { name, settings } = settingsOf(message)
+  const { entry } = settings
+  const resources = hostResources(log, preloaded)
   const option = `consumers.${name}.entry`
   try {
     const definitions = definitionsIn(await unlessAborted(signal, loadEntry(option, entry)), option, entry)
@@ -55,6 +50,7 @@ export async function openInstance({ name, entry, log, signal, report }: Instanc
       signal,
       untilConnected(() => bus.ready()),
     )
+    await hooks.run('postWorkerInit', {})
     return {
       status,
       async activate() {
@@ -67,7 +63,7 @@ export async function openInstance({ name, entry, log, signal, report }: Instanc
           if (!(error instanceof ClosedError)) throw error
         }
       },
-      async stop(deadline) {
+      async stop(_reason, deadline) {
         lag.unwatch()
         const budget = deadline.leaving(SHARE_AFTER_HANDLERS)
         const givenBack = await Promise.all(running.map((consumer) => stopConsumer(consumer, budget, log)))

@@ -1,87 +1,15 @@
-/** The web host: loads an app, lets it accept from the inherited socket, and drains it. */
-import type { Server } from 'node:net'
-import { messageOf, WorkerError } from '../../core/errors.ts'
-import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
-import { exportNames, loadEntry } from '../entry.ts'
-import { hostResources } from '../resources.ts'
+/** The web host: one worker in this process, or several as threads of it. */
+import { preload } from '../preload.ts'
 import type { RoleHost, StartMessage, Unit, UnitContext } from '../unit.ts'
-import { accessLog } from './access-log.ts'
-import { appOf, unusable, type App } from './app.ts'
-import { trackConnections } from './connections.ts'
-import { idle } from './idle.ts'
-import { answerListen } from './listen.ts'
-import { requestHooks } from './request-hooks.ts'
-import { applyTimeouts } from './timeouts.ts'
-
-// Of the stop budget: what comes after the last request (closing hooks, flushing publishes) needs time too.
-const SHARE_AFTER_DRAIN = 0.2
-// For what an entry published before its start failed.
-const ABORT_CLOSE_MS = 1_000
+import { openThreads } from './threads.ts'
+import { openWeb, settingsOf } from './worker.ts'
 
 export function webHost(): RoleHost {
   return { start }
 }
 
-async function start({ config, listenFds = [] }: StartMessage, { log, channel, signal, hooks }: UnitContext): Promise<Unit> {
-  const { web } = config
-  const [fd, ...further] = listenFds
-  if (web === undefined || fd === undefined) throw new TypeError('a web unit needs config.web and listenFds')
-  const { entry, bind, backlog } = web
-  const path = bind[0]?.startsWith('unix:') ? bind[0].slice('unix:'.length) : undefined
-  const resources = hostResources(log)
-  const connections = trackConnections([
-    ...(web.accessLog === '' ? [] : [accessLog(web.accessLog, web.forwardedAllowIps, log.print)]),
-    ...requestHooks(hooks),
-  ])
-  const opened = (server: Server): void => {
-    applyTimeouts(server, web)
-    connections.watch(server)
-  }
-  const socket = answerListen({ fds: [fd, ...further], backlog, path, opened })
-  const open = async (): Promise<App> => {
-    const exports = await idle(channel, loadEntry('web.entry', entry), () => {
-      throw new WorkerError(`web.entry ${entry} waits for something that can never happen (an unsettled top-level await)`)
-    })
-    const app = await appOf(exports, {
-      entry,
-      listening: () => socket.server !== undefined,
-      onError: (error) => log.write('error', `request failed: ${messageOf(error)}`, { error }),
-    })
-    await hooks.run('postWorkerInit', {})
-    if (socket.server === undefined) await app?.listen?.()
-    await idle(channel, socket.accepting, () => {
-      throw unusable(entry, `${exportNames(exports)}, and did not listen`)
-    })
-    return app ?? {}
-  }
-  let app: App
-  try {
-    app = await unlessAborted(signal, open())
-  } catch (error) {
-    await resources.close(deadlineIn(ABORT_CLOSE_MS))
-    throw error
-  }
-
-  return {
-    status() {
-      const connected = resources.connected()
-      return { inFlight: connections.inFlight, requests: connections.requests, ...(connected === undefined ? {} : { connected }) }
-    },
-    async stop(_reason, deadline) {
-      socket.closeFurther()
-      const cut = await connections.drain(deadline.leaving(SHARE_AFTER_DRAIN))
-      const unclosed = await closeApp(app, deadline)
-      return [...cut, ...unclosed, ...(await resources.close(deadline))]
-    },
-  }
-
-  async function closeApp(closing: App, deadline: Deadline): Promise<readonly string[]> {
-    try {
-      const done = await within(deadline.leaving(0.5).remainingMs(), Promise.resolve(closing.close?.()))
-      return done ? [] : ["the app's close hooks"]
-    } catch (error) {
-      log.write('error', `closing the app failed: ${messageOf(error)}`, { error })
-      return []
-    }
-  }
+async function start(message: StartMessage, context: UnitContext): Promise<Unit> {
+  const settings = settingsOf(message)
+  const within = { ...context, preloaded: await preload('web.preload', settings, context) }
+  return settings.kind === 'thread' ? openThreads(message, within) : openWeb(message, within)
 }

@@ -1,5 +1,5 @@
-/** Answers an app's `listen` with the socket inherited from the master. */
-import { Server } from 'node:net'
+/** Answers an app's `listen` with the sockets inherited from the master, or in a thread with what its host accepts from them. */
+import { type AddressInfo, Server, type Socket } from 'node:net'
 import { acceptFrom } from './further.ts'
 
 export interface InheritedSocket {
@@ -9,14 +9,20 @@ export interface InheritedSocket {
   readonly accepting: Promise<Server>
   /** Accepts no more from the sockets after the first, which a drain lets go like any server's own. */
   closeFurther(): void
+  /** In a thread: gives that server a connection its host has accepted. */
+  readonly serve: (socket: Socket) => void
 }
 
+export type ListenSource =
+  /** `path` of the first if it is a unix socket, which an inherited descriptor does not tell. */
+  | { readonly fds: readonly [number, ...number[]]; readonly path: string | undefined }
+  /** Where the host of this thread accepts. */
+  | { readonly address: AddressInfo }
+
 export interface ListenOptions {
-  readonly fds: readonly [number, ...number[]]
+  readonly source: ListenSource
   /** Where the app names none. */
   readonly backlog: number
-  /** Of the first if it is a unix socket, which an inherited descriptor does not tell. */
-  readonly path: string | undefined
   /** Called for every server before it accepts. */
   readonly opened: (server: Server) => void
 }
@@ -26,7 +32,7 @@ export interface ListenOptions {
  * A second one that names the same port (frameworks listen on 127.0.0.1 and ::1 alike) is told it listens, and gets no
  * connections; one that names another port (metrics, administration) listens there for real. Call once per process, before user code loads.
  */
-export function answerListen({ fds, backlog, path, opened }: ListenOptions): InheritedSocket {
+export function answerListen({ source, backlog, opened }: ListenOptions): InheritedSocket {
   const listen = Reflect.get(Server.prototype, 'listen') as (this: Server, ...args: unknown[]) => Server
   const { promise: accepting, resolve, reject } = Promise.withResolvers<Server>()
   // Whoever awaits it hears of it; nobody may be waiting yet.
@@ -46,14 +52,20 @@ export function answerListen({ fds, backlog, path, opened }: ListenOptions): Inh
         server.off('error', reject)
         resolve(server)
       })
-      const [fd, ...further] = fds
+      if ('address' in source) {
+        Object.defineProperty(server, 'listening', { value: true, configurable: true })
+        return pretend(server, () => source.address, callbackOf(args))
+      }
+      const { path } = source
+      const [fd, ...further] = source.fds
       const wait = backlogOf(args) ?? backlog
       listen.call(server, { fd, backlog: wait, signal: optionsOf(args)['signal'] }, callbackOf(args))
       closeFurther = acceptFrom(server, further, wait, listen)
       if (path !== undefined) server.address = () => path
       return server
     }
-    if (server !== owner && isSameAddress(wanted, ownerPort, owner)) return pretend(server, owner, callbackOf(args))
+    const first = owner
+    if (server !== first && isSameAddress(wanted, ownerPort, first)) return pretend(server, () => first.address(), callbackOf(args))
     if (server !== owner) opened(server)
     return listen.apply(server, args)
   }
@@ -66,14 +78,35 @@ export function answerListen({ fds, backlog, path, opened }: ListenOptions): Inh
     },
     accepting,
     closeFurther: () => closeFurther(),
+    serve(socket) {
+      if (owner) serve(owner, socket)
+      else socket.destroy()
+    },
   }
 }
 
-function pretend(server: Server, owner: Server, callback: (() => void) | undefined): Server {
+function pretend(server: Server, address: Server['address'], callback: (() => void) | undefined): Server {
   if (callback) server.once('listening', callback)
-  server.address = () => owner.address()
+  server.address = address
   process.nextTick(() => server.emit('listening'))
   return server
+}
+
+/** What net does with a connection it has accepted itself, by the options the server was made with. */
+function serve(server: Server, socket: Socket): void {
+  const option = (name: string): unknown => Reflect.get(server, name)
+  const connections = Number(option('_connections'))
+  if (server.maxConnections && connections >= server.maxConnections) return void socket.destroy()
+  socket.allowHalfOpen = option('allowHalfOpen') === true
+  if (option('noDelay') === true) socket.setNoDelay(true)
+  if (option('keepAlive') === true) socket.setKeepAlive(true, Number(option('keepAliveInitialDelay')))
+  // By these the server counts its connections, and says `close` after the last of them.
+  Reflect.set(server, '_connections', connections + 1)
+  Reflect.set(socket, 'server', server)
+  Reflect.set(socket, '_server', server)
+  server.emit('connection', socket)
+  // Starts reading, without letting anything flow that nobody listens to yet.
+  socket.read(0)
 }
 
 function isSameAddress(wanted: number | string | undefined, ownerWanted: number | string | undefined, owner: Server): boolean {

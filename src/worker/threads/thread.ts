@@ -1,9 +1,11 @@
-/** The host's handle on one consumer thread. */
-import type { Worker } from 'node:worker_threads'
+/** The host's handle on one thread. */
+import type { Socket } from 'node:net'
+import type { Transferable, Worker } from 'node:worker_threads'
 import { ConfigError, messageOf, WorkerError } from '../../core/errors.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { within, type Deadline } from '../deadline.ts'
-import { THREAD_BEAT_MS, type FromThread, type ToThread } from './thread-protocol.ts'
+import type { StopReason } from '../unit.ts'
+import { THREAD_BEAT_MS, type FromThread, type ToThread } from './protocol.ts'
 
 export interface ThreadEnd {
   readonly reason: string
@@ -14,13 +16,18 @@ export interface ThreadEnd {
 export interface Thread {
   /** As of its last beat. */
   readonly status: UnitStatus
-  /** Loaded and connected. Rejects with `WorkerError` when it ends before. */
+  /** As its role says. Rejects with `WorkerError` when it ends before. */
   readonly ready: Promise<void>
   readonly ended: Promise<ThreadEnd>
+  /** It is ready, and neither ends nor was asked to. */
+  readonly usable: boolean
+  /** What it counts, see `TALLY`. */
+  readonly tally: Int32Array
+  send(message: ToThread, moved?: readonly Socket[]): void
   /** Subscribes, now or as soon as it is ready. May be called twice. */
   activate(): void
   /** Resolves by the deadline with what had to be cut off; the thread is gone then. */
-  stop(deadline: Deadline): Promise<readonly string[]>
+  stop(reason: StopReason, deadline: Deadline): Promise<readonly string[]>
   terminate(): Promise<void>
 }
 
@@ -38,7 +45,7 @@ export interface ThreadOptions {
 // Terminating takes milliseconds; what takes longer never ends.
 const TERMINATE_MS = 5_000
 
-export function startThread(worker: Worker, options: ThreadOptions): Thread {
+export function startThread(worker: Worker, tally: Int32Array, options: ThreadOptions): Thread {
   const ready = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<ThreadEnd>()
   ready.promise.catch(() => {})
@@ -47,12 +54,16 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
   let failure: Error | undefined
   let cut: readonly string[] | undefined
   let loaded = false
+  let usable = false
   let silentChecks = 0
   let activated: Promise<void> | undefined
 
-  const say = (message: ToThread): void => worker.postMessage(message)
+  // Node's types do not know yet that it moves sockets.
+  const send = (message: ToThread, moved: readonly Socket[] = []): void =>
+    worker.postMessage(message, moved as readonly unknown[] as readonly Transferable[])
 
   const terminate = async (): Promise<void> => {
+    usable = false
     if (!(await within(TERMINATE_MS, worker.terminate()))) options.onUnkillable()
   }
 
@@ -62,8 +73,10 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
     loaded ||= message.type === 'ready' || status.connected !== undefined
     if (loaded) silentChecks = 0
     if (message.type === 'beat') return
-    if (message.type === 'ready') ready.resolve()
-    else if (message.type === 'stopped') cut = message.cut
+    if (message.type === 'ready') {
+      usable = true
+      ready.resolve()
+    } else if (message.type === 'stopped') cut = message.cut
     else {
       reason = message.message
       failure = asError(message)
@@ -75,6 +88,7 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
   })
   worker.on('exit', (code) => {
     clearInterval(check)
+    usable = false
     status = {}
     reason ??= `exit code ${code}`
     ready.reject(failure ?? new WorkerError(reason))
@@ -99,21 +113,27 @@ export function startThread(worker: Worker, options: ThreadOptions): Thread {
     },
     ready: ready.promise,
     ended: ended.promise,
+    get usable() {
+      return usable
+    },
+    tally,
+    send,
     activate() {
       // Once it is ready, and once: what came before would find nothing to activate.
       activated ??= ready.promise.then(
-        () => say({ type: 'activate' }),
+        () => send({ type: 'activate' }),
         () => {},
       )
     },
-    async stop(deadline) {
+    async stop(reason, deadline) {
       clearInterval(check)
+      usable = false
       const deadlineMs = deadline.leaving(0.05).remainingMs()
-      say({ type: 'stop', deadlineMs })
+      send({ type: 'stop', reason, deadlineMs })
       if (await within(deadline.leaving(0.02).remainingMs(), ended.promise)) return cut ?? []
       const { inFlight = 0 } = status
       await terminate()
-      return [`a thread with ${inFlight} deliver${inFlight === 1 ? 'y' : 'ies'} in flight`]
+      return [`a thread with ${inFlight} in flight`]
     },
     terminate,
   }
