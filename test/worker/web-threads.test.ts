@@ -79,8 +79,9 @@ test('a thread that hangs is given no more connections', async () => {
     const asked = Array.from({ length: 20 }, () => within(ask(socket.url), { what: 'an answer', deadlineMs: 3_000 }))
     return (await Promise.allSettled(asked)).filter(({ status }) => status === 'fulfilled').length
   }
-  // Some are on the way to it before it is found out.
+  // Some are with it, or on the way, before it is found out.
   await waitFor(async () => (await answered()) < 20, { what: 'the hang' })
+  await waitFor(async () => (await answered()) === 20, { what: 'all to be answered' })
   expect(await answered()).toBe(20)
 })
 

@@ -23,9 +23,8 @@ const AGAIN_MS = 1
 
 interface Sent {
   count: number
-  arrived: number
-  /** When it last took one, or had none to take, on the monotonic clock. */
-  tookAt: number
+  /** When those that are on the way were sent, the oldest first; on the monotonic clock. */
+  readonly onTheWay: number[]
 }
 
 export function createDispatcher(threads: () => readonly Thread[]): Dispatcher {
@@ -35,15 +34,15 @@ export function createDispatcher(threads: () => readonly Thread[]): Dispatcher {
 
   const sentTo = (thread: Thread): Sent => {
     let found = sent.get(thread)
-    if (found === undefined) sent.set(thread, (found = { count: 0, arrived: 0, tookAt: 0 }))
+    if (found === undefined) sent.set(thread, (found = { count: 0, onTheWay: [] }))
     return found
   }
 
-  const isTaking = (thread: Thread, to: Sent, now: number): boolean => {
-    const arrived = Atomics.load(thread.tally, TALLY.arrived)
-    if (arrived !== to.arrived || arrived === to.count) to.tookAt = now
-    to.arrived = arrived
-    return to.count - arrived < MOST_ON_THE_WAY && now - to.tookAt < PATIENCE_MS
+  const isTaking = (thread: Thread, { count, onTheWay }: Sent, now: number): boolean => {
+    const untaken = count - Atomics.load(thread.tally, TALLY.arrived)
+    onTheWay.splice(0, onTheWay.length - untaken)
+    const [oldest] = onTheWay
+    return oldest === undefined || (untaken < MOST_ON_THE_WAY && now - oldest < PATIENCE_MS)
   }
 
   /** Undefined where none can take one; with `force` only where none is left. */
@@ -70,7 +69,9 @@ export function createDispatcher(threads: () => readonly Thread[]): Dispatcher {
   const give = (socket: Socket, force = false): boolean => {
     const thread = choose(force)
     if (thread === undefined) return false
-    sentTo(thread).count += 1
+    const to = sentTo(thread)
+    to.count += 1
+    to.onTheWay.push(systemClock.monotonic())
     // In order with the thread's stop: what is sent before it is served.
     thread.send({ type: 'connection', socket }, [socket])
     return true
