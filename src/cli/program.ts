@@ -24,7 +24,8 @@ Examples:
   omnibus restart video                           replaces its processes one after the other
   omnibus check                                   prints the configuration as it comes out, secrets left out
 
-Signals to the master: TERM stops gracefully, INT and QUIT quickly, HUP reloads, TTIN and TTOU add and take away a web worker.
+Signals to the master: TERM stops gracefully, INT and QUIT quickly, HUP reloads, TTIN and TTOU add and take away a web worker,
+USR2 starts a second master that takes over, WINCH lets the first one's workers rest.
 Exit codes: 0 stopped, 69 a unit is dead for good, 70 internal error, 75 the stop cut work off, 78 configuration.`
 
 /** Resolves with the exit code; never rejects. */

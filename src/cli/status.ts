@@ -41,11 +41,15 @@ async function show({ json = false, watch = false, ...flags }: StatusFlags): Pro
 }
 
 function describe(now: Status & { readonly pid: number }): string {
-  const { pid, phase, ready, reasons, urls, generation, reloading, lastReloadRefusal, units } = now
+  const { pid, phase, ready, reasons, urls, generation, reloading, lastReloadRefusal, predecessor, successor, units } = now
   const place = urls.length === 0 ? '' : ` on ${urls.join(', ')}`
   const state = ready ? 'ready' : phase === 'running' ? `not ready: ${reasons.map(printable).join(', ')}` : phase
   return [
     `Master ${pid}${place}, ${state}${reloading ? ', reloading' : ''}; ${generation} reloads`,
+    ...(predecessor === undefined ? [] : [`It takes over from master ${predecessor}, which still runs`]),
+    ...(successor === undefined
+      ? []
+      : [`Master ${successor.pid} takes over from it, and is ${successor.ready ? 'ready' : 'not ready yet'}`]),
     ...(lastReloadRefusal === undefined
       ? []
       : [

@@ -55,6 +55,8 @@ export interface Hooks {
   nworkersChanged?(context: UnitHookContext & { readonly size: number; readonly before?: number }): Result
   /** A place was given up, and everything goes on without it (`onPermanentFailure: 'degrade'`). */
   onDegraded?(context: PlaceHookContext & { readonly reason: string }): Result
+  /** A second master is being started (USR2); it is not waited for. */
+  preExec?(context: HookContext): Result
   /** After everything else but the broker has stopped; on a reload in the old host, after the new one's `onStarting`. */
   onExit?(context: HookContext & { readonly reason: 'stop' | 'reload' }): Result
 
@@ -95,6 +97,7 @@ export const HOOKS = {
   childExit: { runsIn: 'host', decides: false },
   nworkersChanged: { runsIn: 'host', decides: false },
   onDegraded: { runsIn: 'host', decides: false },
+  preExec: { runsIn: 'host', decides: false },
   onExit: { runsIn: 'host', decides: false },
   postFork: { runsIn: 'worker', decides: true },
   postWorkerInit: { runsIn: 'worker', decides: true },

@@ -1,10 +1,11 @@
 /** What the state machine is told, and what it asks for. Everything in between is pure: no process, no socket, no timer. */
 import type { ResolvedConfig } from '../config/types.ts'
 import type { ControlReply, ControlRequest } from './control-protocol.ts'
+import type { ServiceState } from './notify.ts'
 import type { FromChild, Role, ToChild } from './protocol.ts'
 
 /** Signals the master acts on; their meanings are Gunicorn's. */
-export type MasterSignal = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGTTIN' | 'SIGTTOU' | 'SIGUSR1' | 'SIGUSR2'
+export type MasterSignal = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGTTIN' | 'SIGTTOU' | 'SIGUSR1' | 'SIGUSR2' | 'SIGWINCH'
 
 export type Event =
   /** First of all, once. */
@@ -23,6 +24,12 @@ export type Event =
   | { readonly type: 'request'; readonly id: number; readonly request: Exclude<ControlRequest, { verb: 'status' }> }
   /** `dev` only: files that some child has loaded are others now. */
   | { readonly type: 'changed'; readonly files: readonly string[] }
+  /** Of the second master that `upgrade` has started. */
+  | { readonly type: 'successor'; readonly is: 'started'; readonly pid: number }
+  | { readonly type: 'successor'; readonly is: 'ready' }
+  | { readonly type: 'successor'; readonly is: 'gone'; readonly how: string }
+  /** The master that had started this one is gone. */
+  | { readonly type: 'predecessorGone' }
   /** A deadline may have passed. */
   | { readonly type: 'tick' }
 
@@ -45,6 +52,12 @@ export type Command =
   | { readonly type: 'send'; readonly child: number; readonly message: ToChild }
   /** SIGKILL to its whole process group; `diagnose` first says what it hangs in. */
   | { readonly type: 'kill'; readonly child: number; readonly diagnose: boolean }
+  /** Start a second master with the listening sockets; then `successor`. */
+  | { readonly type: 'upgrade' }
+  /** The pid file of the master that is gone is this one's now. */
+  | { readonly type: 'inherit' }
+  /** For whoever has started this master: its service manager, or the master it takes over from. */
+  | { readonly type: 'notify'; readonly state: ServiceState }
   | { readonly type: 'level'; readonly level: LogLevel }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
   | { readonly type: 'reply'; readonly to: number; readonly reply: ControlReply }

@@ -17,9 +17,11 @@ import { type PidFile, writePidFile } from './pid-file.ts'
 import { type Probes, startProbes } from './probes.ts'
 import { type Process, startProcess } from './processes.ts'
 import { BUS_URL_VARIABLE, busUrlOf } from './protocol.ts'
+import { type Notifier, takeNotifier } from './notify.ts'
 import { onMasterSignals } from './signals.ts'
 import { Sockets } from './sockets.ts'
 import { createSupervision, type Supervision } from './supervision.ts'
+import { type Predecessor, startSuccessor, type Successor, takePredecessor, whyNoSuccessor } from './takeover.ts'
 
 export interface MasterOptions {
   /** The config file, absolute; absent: `overrides.entry` is the web app. */
@@ -50,7 +52,11 @@ class Master {
   readonly #mind: Supervision
   readonly #processes = new Map<number, Process>()
   readonly #queue: Event[] = []
-  readonly #sockets = new Sockets()
+  readonly #sockets: Sockets
+  readonly #activated: readonly string[]
+  readonly #notifier: Notifier
+  #predecessor: Predecessor | undefined
+  #successor: Successor | undefined
   readonly #done: (code: number) => void
   #handling = false
   #timer: Timer | undefined
@@ -64,8 +70,12 @@ class Master {
   constructor(options: MasterOptions, done: (code: number) => void) {
     const { file, root = process.cwd(), withoutWeb = false, dev = false } = options
     const { binds, problem } = takeActivation(process.env)
+    this.#predecessor = takePredecessor(process.env)
+    this.#notifier = takeNotifier(process.env, (reason) => this.#log.write('warn', `systemd is not told: ${reason}`))
+    this.#sockets = new Sockets(this.#predecessor?.sockets)
+    this.#activated = this.#predecessor?.activated ?? binds
     // As in Gunicorn, they take the place of whatever address was configured.
-    const overrides = { ...options.overrides, ...(binds.length > 0 && { bind: binds }) }
+    const overrides = { ...options.overrides, ...(this.#activated.length > 0 && { bind: this.#activated }) }
     this.#log = createLog(dev ? { pretty: process.env['OMNIBUS_LOG'] !== 'json' } : {})
     this.#workerScript = options.workerScript ?? workerScript('main')
     this.#watch = dev ? watchFiles((files) => this.handle({ type: 'changed', files })) : undefined
@@ -80,9 +90,12 @@ class Master {
       overrides,
       withoutWeb,
       dev: dev ? { standIn: workerScript('dev/stand-in') } : undefined,
+      predecessor: this.#predecessor?.pid,
+      cannotUpgrade: whyNoSuccessor(),
       clock: systemClock,
       random: Math.random,
     })
+    this.#predecessor?.onGone(() => this.handle({ type: 'predecessorGone' }))
     const stopListening = onMasterSignals((signal) => this.handle({ type: 'signal', signal }))
     const onFault = (error: unknown): void => this.#fail(error)
     process.on('uncaughtException', onFault)
@@ -116,7 +129,15 @@ class Master {
       case 'bind':
         return void this.#bind(command)
       case 'unbind':
-        return this.#sockets.keep(command.except?.web?.bind ?? [])
+        return this.#sockets.keep(command.except?.web?.bind ?? [], this.#isShared)
+      case 'upgrade':
+        return this.#upgrade()
+      case 'inherit':
+        this.#predecessor = undefined
+        return this.#pidFile?.promote()
+      case 'notify':
+        if (command.state === 'ready') this.#predecessor?.tellReady()
+        return this.#notifier.tell(command.state)
       case 'spawn':
         return this.#spawn(command)
       case 'send': {
@@ -171,9 +192,12 @@ class Master {
 
   async #prepare(config: ResolvedConfig): Promise<void> {
     try {
-      if (config.pidFile !== undefined) this.#pidFile = writePidFile(config.pidFile)
+      if (config.pidFile !== undefined) this.#pidFile = writePidFile(config.pidFile, { second: this.#predecessor !== undefined })
       if (config.web) await this.#sockets.open(config.web.bind, config.web.backlog)
-      if (config.probes !== undefined) this.#probes = await startProbes(config.probes, () => this.#mind.status())
+      if (config.probes !== undefined) {
+        this.#probes = await startProbes(await this.#sockets.openProbes(config.probes), () => this.#mind.status())
+      }
+      this.#sockets.dropUnused(config.web?.bind ?? [], config.probes)
     } catch (error) {
       return this.handle({ type: 'unprepared', message: messageOf(error) })
     }
@@ -194,6 +218,25 @@ class Master {
 
   #urlsOf({ web }: ResolvedConfig): readonly string[] {
     return this.#sockets.of(web?.bind ?? []).map(({ url }) => url)
+  }
+
+  #upgrade(): void {
+    this.#successor = startSuccessor({
+      sockets: this.#sockets.all,
+      activated: this.#activated,
+      env: { ...process.env, ...this.#notifier.env },
+      onStarted: (pid) => this.handle({ type: 'successor', is: 'started', pid }),
+      onReady: () => this.handle({ type: 'successor', is: 'ready' }),
+      onGone: (how) => {
+        this.#successor = undefined
+        this.handle({ type: 'successor', is: 'gone', how })
+      },
+    })
+  }
+
+  /** Another master serves on the same sockets. */
+  get #isShared(): boolean {
+    return this.#successor !== undefined || this.#predecessor !== undefined
   }
 
   /** Signals work without it, so a folder that cannot be written is no reason not to serve. */
@@ -229,12 +272,13 @@ class Master {
     this.#release()
     await this.#guard.close()
     this.#control?.close()
+    this.#successor?.release()
     this.#done(code)
   }
 
   #release(): void {
-    this.#sockets.keep([])
     this.#probes?.close()
+    this.#sockets.close(this.#isShared)
     this.#pidFile?.remove()
     this.#control?.withdraw()
   }

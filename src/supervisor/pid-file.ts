@@ -1,13 +1,19 @@
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs'
 import { ConfigError, messageOf } from '../core/errors.ts'
 
 export interface PidFile {
   /** Removes it, if it is still ours. May be called twice. */
   remove(): void
+  /** That of a second master takes the name of the first one's, which is gone. */
+  promote(): void
 }
 
-/** Writes our pid, in place of one whose process is gone. Throws `ConfigError` where that process lives, or nothing can be written. */
-export function writePidFile(path: string): PidFile {
+/**
+ * Writes our pid, in place of one whose process is gone; a `second` master beside the first one's, as `PATH.2`. Throws
+ * `ConfigError` where that process lives, or nothing can be written.
+ */
+export function writePidFile(wanted: string, { second }: { readonly second: boolean }): PidFile {
+  const path = second ? `${wanted}.2` : wanted
   const refuse = (got: string, cause?: unknown): never => {
     throw new ConfigError('The configuration', [{ path: 'pidFile', expected: 'a file for the pid of this master alone', got }], { cause })
   }
@@ -24,9 +30,15 @@ export function writePidFile(path: string): PidFile {
     if (pid !== undefined && pid !== process.pid && isAlive(pid)) refuse(`${path}, which holds the pid of a living process: ${pid}`)
     removeFile(path)
   }
+  let name = path
   return {
     remove() {
-      if (pidIn(path) === process.pid) removeFile(path)
+      if (pidIn(name) === process.pid) removeFile(name)
+    },
+    promote() {
+      if (name === wanted) return
+      renameSync(name, wanted)
+      name = wanted
     },
   }
 }

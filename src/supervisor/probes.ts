@@ -1,15 +1,14 @@
 /** /livez, /startupz, /readyz and /status, from the master's own state alone. */
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
-import { hostAndPort, unusable } from './listen.ts'
+import type { Bound } from './listen.ts'
 import type { Status } from './status.ts'
 
 export interface Probes {
   close(): void
 }
 
-/** `address` is `host:port` or `unix:/path`. Rejects with `ConfigError` where it cannot listen. */
-export async function startProbes(address: string, status: () => Status): Promise<Probes> {
+export async function startProbes(bound: Bound, status: () => Status): Promise<Probes> {
   const server = createServer((request, response) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, { error: 'only GET and HEAD' })
     const now = status()
@@ -27,12 +26,8 @@ export async function startProbes(address: string, status: () => Status): Promis
         return answer(response, 404, { error: 'one of /livez, /startupz, /readyz and /status' })
     }
   })
-  try {
-    server.listen(address.startsWith('unix:') ? { path: address.slice(5) } : hostAndPort(address))
-    await once(server, 'listening')
-  } catch (error) {
-    throw unusable('probes', address, error)
-  }
+  server.listen(bound.adopt())
+  await once(server, 'listening')
   // They must not keep an ending master alive.
   server.unref()
   return {

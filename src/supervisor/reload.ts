@@ -12,6 +12,7 @@ import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { addSlots, labelsOf, promote, removeSlot } from './slots.ts'
 import { type Child, log, now, type Reload, reply, type State } from './state.ts'
 import { keepUnchangeable, labelOf, needsRestart, unitsOf } from './units.ts'
+import { wake } from './upgrade.ts'
 
 /** HUP. One that comes while the start or another reload is under way counts afterwards. */
 export function wantReload(state: State): void {
@@ -22,6 +23,7 @@ export function wantReload(state: State): void {
     return
   }
   log(state, 'info', 'Reloading')
+  state.commands.push({ type: 'notify', state: 'reloading' })
   pauseRenewals(state)
   state.reload = {
     step: 'loading',
@@ -141,6 +143,7 @@ function end(state: State, reload: Reload, reason: string, message: string): voi
   state.refusal = { at: state.options.clock.wall(), reason }
   log(state, 'error', message, { reason })
   tellHook(state, 'onReloadRefused', { reason })
+  state.commands.push({ type: 'notify', state: 'ready' })
   for (const asker of reload.askers) reply(state, asker, { ok: false, error: message })
 }
 
@@ -148,6 +151,7 @@ function end(state: State, reload: Reload, reason: string, message: string): voi
 function commit(state: State, reload: Reload, config: ResolvedConfig): void {
   state.config = config
   state.generation++
+  wake(state)
   const broker = state.units.filter(({ stage }) => stage === 'broker')
   state.units = [...broker, ...unitsOf(config).filter(({ stage }) => stage !== 'broker')]
   state.commands.push({ type: 'level', level: config.logLevel })
@@ -191,6 +195,7 @@ function roll(state: State, reload: Reload): void {
   state.refusal = undefined
   const ms = Math.round(now(state) - reload.loader.startedAt)
   log(state, 'info', state.dev ? `Reloaded in ${ms} ms` : 'Reloaded', { generation: state.generation, ms })
+  state.commands.push({ type: 'notify', state: 'ready' })
   for (const asker of reload.askers) reply(state, asker, { ok: true, message: 'Reloaded' })
 }
 

@@ -39,6 +39,7 @@ function restart(state: State, asker: number, name: string, refuse: (error: stri
   if (slots.length === 0) return refuse(unknown(state, name))
   if (slots.some(({ unit }) => unit.stage === 'broker')) return refuse('the broker never changes hands: it is restarted with the master')
   if (state.phase !== 'running') return refuse('the start is under way')
+  if (state.resting) return refuse('the workers rest, while the new master has the work')
   if (state.refusal) return refuse(`the last reload was refused, so a new process would not start (${state.refusal.reason})`)
   const labels = slots.map(({ label }) => label)
   log(state, 'info', `Restarting ${labels.join(', ')}`)

@@ -1,6 +1,6 @@
 import type { MasterSignal } from './events.ts'
 
-const SIGNALS: readonly MasterSignal[] = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGTTIN', 'SIGTTOU', 'SIGUSR1', 'SIGUSR2']
+const SIGNALS: readonly MasterSignal[] = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGTTIN', 'SIGTTOU', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH']
 
 /**
  * Calls back for each of them, which also takes their default action away: as PID 1 a process gets no signal it has not

@@ -5,7 +5,7 @@ import { tellHook } from './hooks.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { type Child, createSlot, log, now, type Slot, type State } from './state.ts'
 import { beginStop } from './stop.ts'
-import { labelOf, type Stage, type Unit, withThreads } from './units.ts'
+import { isWorker, labelOf, type Stage, type Unit, withThreads } from './units.ts'
 
 /** As in the config. */
 const MOST = 1024
@@ -29,6 +29,7 @@ export function addSlots(state: State, unit: Unit): void {
 /** Starts a process in each empty place whose wait is over. */
 export function fill(state: State, slots: Iterable<Slot>): void {
   for (const slot of slots) {
+    if (state.resting && isWorker(slot.unit)) continue
     if (slot.current || slot.next || slot.failed !== undefined || slot.retryAt !== undefined) continue
     slot.current = spawnChild(state, slot.unit, slot.label, { config: state.config, generation: state.generation })
   }
@@ -109,6 +110,7 @@ export function scale(state: State, unit: Unit, size: number): string | undefine
   const { name, stage } = unit
   if (stage !== 'web' && stage !== 'consumers') return `${name} is always one`
   if (state.phase !== 'running' || state.reload) return 'a start, reload or stop is under way'
+  if (state.resting) return 'the workers rest, while the new master has the work'
   if (state.refusal) return `the last reload was refused, so a new process would not start (${state.refusal.reason})`
   if (size < 1) return 'one is the least'
   if (size > MOST) return `${MOST} is the most`

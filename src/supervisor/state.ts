@@ -18,6 +18,10 @@ export interface SupervisionOptions {
   /** `dev`: files that change are loaded anew, and what does not load waits for a change. */
   readonly dev?: DevOptions | undefined
   readonly clock: Clock
+  /** The pid of the master that has started this one to take over from it. */
+  readonly predecessor?: number | undefined
+  /** Why no second master can be started here, if so. */
+  readonly cannotUpgrade?: string | undefined
   /** 0 to 1; takes part of each restart's wait away. */
   readonly random: () => number
 }
@@ -103,9 +107,12 @@ export interface Reload {
 export interface Stop {
   /** `quick` is what INT and QUIT ask for. */
   readonly mode: 'graceful' | 'quick'
+  /** A graceful one that was asked for again, and so has become quick. */
+  hurried: boolean
   readonly exitCode: number
-  readonly begunAt: number
-  readonly deadlineAt: number
+  /** The last time that counted. */
+  askedAt: number
+  deadlineAt: number
   /** Position in the order of stopping. */
   stage: number
   stageBegun: boolean
@@ -140,6 +147,12 @@ export interface State {
   /** By unit: the number of processes that `nworkersChanged` was told last. */
   readonly toldSizes: Map<string, number>
   readonly dev: Dev | undefined
+  /** Started by this master to take over from it. */
+  successor: { pid: number | undefined; ready: boolean } | undefined
+  /** While it lives. */
+  predecessor: number | undefined
+  /** No workers are wanted: the successor has the work. */
+  resting: boolean
 }
 
 export function createState(options: SupervisionOptions): State {
@@ -164,6 +177,9 @@ export function createState(options: SupervisionOptions): State {
     stop: undefined,
     toldSizes: new Map(),
     dev: options.dev && createDev(options.dev),
+    successor: undefined,
+    predecessor: options.predecessor,
+    resting: false,
   }
 }
 

@@ -2,8 +2,9 @@
 import { isConnecting } from './children.ts'
 import type { UnitStatus } from './protocol.ts'
 import { now, type Slot, type State } from './state.ts'
+import { isWorker } from './units.ts'
 
-export type UnitState = 'waiting' | 'starting' | 'connecting' | 'ready' | 'stopping' | 'restarting' | 'failed'
+export type UnitState = 'waiting' | 'starting' | 'connecting' | 'ready' | 'stopping' | 'restarting' | 'resting' | 'failed'
 
 export interface Status {
   readonly phase: State['phase']
@@ -16,6 +17,9 @@ export interface Status {
   /** Reloads that succeeded. */
   readonly generation: number
   readonly reloading: boolean
+  /** The master this one takes over from, or that takes over from this one. */
+  readonly predecessor?: number
+  readonly successor?: { readonly pid: number | undefined; readonly ready: boolean }
   /** The last reload was refused: nothing may be scaled until one succeeds. */
   readonly lastReloadRefusal?: { readonly at: string; readonly reason: string }
   readonly units: readonly UnitReport[]
@@ -37,7 +41,7 @@ export interface UnitReport extends UnitStatus {
 
 export function statusOf(state: State): Status {
   const slots = [...state.slots.values()]
-  const reasons = [...(state.phase === 'running' ? [] : [state.phase]), ...slots.flatMap(unreadiness)]
+  const reasons = [...(state.phase === 'running' ? [] : [state.phase]), ...slots.flatMap((slot) => unreadiness(state, slot))]
   return {
     phase: state.phase,
     ready: reasons.length === 0,
@@ -46,6 +50,8 @@ export function statusOf(state: State): Status {
     generation: state.generation,
     reloading: state.reload !== undefined,
     ...(state.refusal && { lastReloadRefusal: { at: new Date(state.refusal.at).toISOString(), reason: state.refusal.reason } }),
+    ...(state.predecessor !== undefined && { predecessor: state.predecessor }),
+    ...(state.successor && { successor: { ...state.successor } }),
     units: slots.map((slot) => report(state, slot)),
   }
 }
@@ -55,7 +61,7 @@ function report(state: State, slot: Slot): UnitReport {
   return {
     label: slot.label,
     unit: slot.unit.name,
-    state: stateOf(slot),
+    state: stateOf(state, slot),
     ...(current?.pid !== undefined && { pid: current.pid }),
     ...(current && { uptimeMs: Math.round(now(state) - current.startedAt) }),
     ...(current?.spent !== undefined && { spent: current.spent }),
@@ -66,17 +72,18 @@ function report(state: State, slot: Slot): UnitReport {
   }
 }
 
-function stateOf({ failed, current, retryAt }: Slot): UnitState {
+function stateOf({ resting }: State, { unit, failed, current, retryAt }: Slot): UnitState {
   if (failed !== undefined) return 'failed'
+  if (!current && resting && isWorker(unit)) return 'resting'
   if (!current) return retryAt === undefined ? 'waiting' : 'restarting'
   if (current.killedAt !== undefined) return 'stopping'
   if (current.phase === 'forking' || current.phase === 'loading' || current.phase === 'loaded') return 'starting'
   return current.phase === 'starting' && isConnecting(current) ? 'connecting' : current.phase
 }
 
-function unreadiness(slot: Slot): string[] {
-  const state = stateOf(slot)
-  if (state !== 'ready') return [`${slot.label} is ${state}`]
+function unreadiness(state: State, slot: Slot): string[] {
+  const shown = stateOf(state, slot)
+  if (shown !== 'ready') return [`${slot.label} is ${shown}`]
   const { connected, subscribed } = slot.current?.status ?? {}
   if (connected === false) return [`${slot.label} is not connected to its bus`]
   if (slot.unit.role === 'consumers' && subscribed === false) return [`${slot.label} is not subscribed`]

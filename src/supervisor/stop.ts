@@ -10,18 +10,30 @@ const WEIGHTS: Readonly<Record<Stage, number>> = { web: 3, consumers: 4, hooks: 
 const ORDER = STAGES.toReversed()
 /** Ctrl-C: enough to settle and say goodbye, not to finish long work. */
 const QUICK_MS = 3_000
+/** Gunicorn's figure for a graceful stop that is asked for again. */
+const HURRY_MS = 2_000
 const SAME_SIGNAL_MS = 250
 const STOPS = 'the master stops'
 
-/** Starts stopping; asked again, it kills what is left. */
+/** Starts stopping. Asked again, a graceful stop becomes a quick one; asked once more, what is left is killed. */
 export function beginStop(state: State, mode: Stop['mode'], exitCode: number): void {
   if (state.phase === 'ended') return
-  if (state.stop) return killAll(state, state.stop)
+  if (state.stop) return hurry(state, state.stop)
   const gracefulMs = state.config?.gracefulTimeoutMs ?? QUICK_MS
   const budgetMs = mode === 'graceful' ? gracefulMs : Math.min(gracefulMs, QUICK_MS)
   log(state, 'info', `Stopping, within ${budgetMs / 1000} s`, { mode, exitCode })
   state.phase = 'stopping'
-  state.stop = { mode, exitCode, begunAt: now(state), deadlineAt: now(state) + budgetMs, stage: 0, stageBegun: false, cut: [] }
+  state.stop = {
+    mode,
+    hurried: false,
+    exitCode,
+    askedAt: now(state),
+    deadlineAt: now(state) + budgetMs,
+    stage: 0,
+    stageBegun: false,
+    cut: [],
+  }
+  state.commands.push({ type: 'notify', state: 'stopping' })
   for (const asker of [...(state.reload?.askers ?? []), ...state.reloadAskers.splice(0)]) reply(state, asker, { ok: false, error: STOPS })
   cancelRenewals(state, STOPS)
   state.reload = undefined
@@ -50,10 +62,18 @@ export function noteCut(state: State, child: Child): void {
   if (state.stop && !state.stop.cut.includes(child.label)) state.stop.cut.push(child.label)
 }
 
-function killAll(state: State, stop: Stop): void {
+function hurry(state: State, stop: Stop): void {
   // A Ctrl-C under npm arrives twice: from the terminal, and once more from npm.
-  if (now(state) - stop.begunAt < SAME_SIGNAL_MS) return
-  log(state, 'warn', 'Asked again to stop: what is left is killed')
+  if (now(state) - stop.askedAt < SAME_SIGNAL_MS) return
+  stop.askedAt = now(state)
+  if (stop.mode === 'graceful' && !stop.hurried) {
+    stop.hurried = true
+    stop.deadlineAt = Math.min(stop.deadlineAt, now(state) + HURRY_MS)
+    log(state, 'warn', `Asked again to stop: what is left has ${(stop.deadlineAt - now(state)) / 1000} s`)
+    stop.stageBegun = false
+    return
+  }
+  log(state, 'warn', 'Asked once more to stop: what is left is killed')
   for (const child of state.children.values()) {
     if (child.killedAt !== undefined) continue
     noteCut(state, child)

@@ -33,6 +33,7 @@ import { type Child, createState, log, now, type State, type SupervisionOptions 
 import { type Status, statusOf } from './status.ts'
 import { advanceStop, beginStop, noteCut } from './stop.ts'
 import { STAGES, unitsOf } from './units.ts'
+import { onPredecessorGone, onSuccessor, rest, wantUpgrade } from './upgrade.ts'
 
 export interface Supervision {
   /** Commands are to be carried out in order, and events to be told one at a time. */
@@ -75,6 +76,10 @@ function apply(state: State, event: Event): void {
       return beginStop(state, 'quick', EXIT.config)
     case 'bound':
       return reloadBound(state, event)
+    case 'successor':
+      return onSuccessor(state, event)
+    case 'predecessorGone':
+      return onPredecessorGone(state)
     case 'signal':
       return onSignal(state, event.signal)
     case 'request':
@@ -119,6 +124,7 @@ function advanceStart(state: State): void {
     if (!slots.every((slot) => isSettled(state, slot))) return
   }
   state.phase = 'running'
+  state.commands.push({ type: 'notify', state: 'ready' })
   const { urls } = state
   if (urls.length === 0) log(state, 'info', 'Ready')
   else log(state, 'info', `Listening on ${urls.join(', ')}`, { url: urls[0], urls })
@@ -137,9 +143,12 @@ function onSignal(state: State, signal: MasterSignal): void {
       return scaleWeb(state, 1)
     case 'SIGTTOU':
       return scaleWeb(state, -1)
-    case 'SIGUSR1':
     case 'SIGUSR2':
-      return log(state, 'info', `${signal} means nothing here: logs go to stdout, and a new version is started by a reload or a restart`)
+      return wantUpgrade(state)
+    case 'SIGWINCH':
+      return rest(state)
+    case 'SIGUSR1':
+      return log(state, 'info', 'SIGUSR1 has nothing to do: logs go to stdout, so there is no file to open anew')
   }
 }
 

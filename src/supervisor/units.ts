@@ -101,6 +101,9 @@ export function withThreads(config: ResolvedConfig, { stage, consumer: name = ''
   return { ...config, consumers: { ...config.consumers, ...(consumer && { [name]: { ...consumer, instances: threads } }) } }
 }
 
+/** What rests while a second master has the work. */
+export const isWorker = ({ stage }: Unit): boolean => stage === 'web' || stage === 'consumers'
+
 /** What a reload cannot change, by the name a user knows; such a change waits for a restart. */
 export function needsRestart(old: ResolvedConfig, fresh: ResolvedConfig): string[] {
   const pairs: [string, unknown, unknown][] = [

@@ -218,7 +218,12 @@ export class Driver {
       case 'exit':
         this.exitCode = command.code
         return
+      case 'upgrade':
+        this.tell({ type: 'successor', is: 'started', pid: 4711 })
+        return
       case 'level':
+      case 'inherit':
+      case 'notify':
       case 'unbind':
     }
   }

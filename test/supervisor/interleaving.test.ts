@@ -13,6 +13,7 @@ type Step =
   | { readonly type: 'pass'; readonly ms: number }
   | { readonly type: 'sleep'; readonly ms: number }
   | { readonly type: 'signal'; readonly signal: MasterSignal }
+  | { readonly type: 'successor'; readonly is: 'ready' | 'gone' }
   | { readonly type: 'request'; readonly request: Extract<Event, { type: 'request' }>['request'] }
   /** What the config file says from now on. */
   | {
@@ -36,7 +37,14 @@ const disturbing = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       type: fc.constant('signal' as const),
-      signal: fc.constantFrom<MasterSignal>('SIGHUP', 'SIGTTIN', 'SIGTTOU', 'SIGUSR1'),
+      signal: fc.constantFrom<MasterSignal>('SIGHUP', 'SIGTTIN', 'SIGTTOU', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH'),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('successor' as const),
+      is: fc.constantFrom('ready' as const, 'ready' as const, 'gone' as const),
     }),
   },
   {
@@ -84,6 +92,8 @@ function step(driver: Driver, action: Step): void {
       return driver.sleep(action.ms)
     case 'signal':
       return driver.signal(action.signal)
+    case 'successor':
+      return driver.tell({ type: 'successor', ...(action.is === 'gone' ? { is: 'gone', how: 'ended' } : { is: 'ready' }) })
     case 'request':
       return void driver.request(action.request)
     case 'edit':
@@ -129,7 +139,7 @@ const isAsked = (child: FakeChild): boolean => child.heard.some(({ type }) => ty
 /** Steps in which somebody dies, or is killed for its silence, or an operator asks for fewer: only then may the last web worker go. */
 function mayLoseWorkers(driver: Driver, action: Step): boolean {
   if (action.type === 'crash' || action.type === 'pass' || driver.isOverdue) return true
-  if (action.type === 'signal') return action.signal === 'SIGTTOU'
+  if (action.type === 'signal') return action.signal === 'SIGTTOU' || action.signal === 'SIGWINCH'
   if (action.type === 'request') return action.request.verb === 'scale'
   return action.type === 'behave' && [...driver.children.values()].some(({ killed }) => killed)
 }
@@ -187,6 +197,8 @@ test('left in peace with a config that works, it always gets ready again', () =>
         if (driver.exitCode !== undefined) return
       }
       driver.file = config({ onPermanentFailure: 'degrade' })
+      // Workers that rest for a second master take their work back when it has gone.
+      driver.tell({ type: 'successor', is: 'gone', how: 'ended' })
       const calm = (rounds: number): void => {
         for (let round = 0; round < rounds && driver.exitCode === undefined; round++) {
           driver.prepared()

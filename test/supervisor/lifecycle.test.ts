@@ -133,7 +133,7 @@ describe('stop', () => {
     expect((await h.master.exit()).code).toBe(75)
   })
 
-  test('a second TERM kills what is left', async () => {
+  test('a second TERM shortens the stop, after which what is left is killed', async () => {
     await using h = await house({ behaviours: { web: 'ignore-stop' } })
     await h.ready()
     h.master.signal('SIGTERM')

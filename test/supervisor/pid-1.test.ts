@@ -36,6 +36,8 @@ test.runIf(canUnshare)('it reaps orphans, hears signals and ends with its code',
   await waitFor(() => childrenOf(init).length === 2, { what: 'the orphan to be a child of PID 1' })
   writeFileSync(join(folder, 'end'), '')
   await waitFor(() => childrenOf(init).length === 1, { what: 'the orphan to be reaped' })
+  process.kill(init, 'SIGUSR2')
+  await container.line('No second master is started: the container would end with this one')
   process.kill(init, 'SIGHUP')
   await container.line('"Reloaded"')
   process.kill(init, 'SIGTERM')

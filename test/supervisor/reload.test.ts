@@ -143,13 +143,13 @@ describe('TTIN and TTOU', () => {
     expect(h.messages()).toContain('web.3: stop reload true')
   })
 
-  test('USR1 and USR2 are heard and harmless', async () => {
+  test('USR1 and WINCH are heard and harmless', async () => {
     await using h = await house()
     await h.ready()
     h.master.signal('SIGUSR1')
-    await h.said(/SIGUSR1 means nothing here/)
-    h.master.signal('SIGUSR2')
-    await h.said(/SIGUSR2 means nothing here/)
+    await h.said(/SIGUSR1 has nothing to do/)
+    h.master.signal('SIGWINCH')
+    await h.said(/SIGWINCH lets the workers rest only where a second master serves/)
     expect((await h.status()).ready).toBe(true)
   })
 })

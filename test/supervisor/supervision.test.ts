@@ -190,6 +190,21 @@ describe('stop', () => {
     expect(driver.exitCode).toBe(75)
   })
 
+  test('asked again, a graceful stop becomes a quick one, and asked once more it kills', () => {
+    const driver = running()
+    const stop = (): void => driver.signal('SIGTERM')
+    stop()
+    driver.pass(1_000)
+    stop()
+    expect(driver.logs.at(-1)).toBe('Asked again to stop: what is left has 2 s')
+    expect(driver.child('web.1').killed).toBe(false)
+    driver.pass(1_000)
+    stop()
+    expect(driver.child('web.1').killed).toBe(true)
+    driver.settle()
+    expect(driver.exitCode).toBe(75)
+  })
+
   test('a stop before the config is read ends at once', () => {
     const driver = new Driver()
     driver.signal('SIGTERM')
