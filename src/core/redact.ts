@@ -15,15 +15,16 @@ export function redactUrl(url: URL | string): string {
   return parsed.href
 }
 
-const URL_LIKE = /([a-z][a-z0-9+.-]*:\/\/)([^\s"'<>]*)/gi
-const SECRET_PARAMETER = /([?&;][^=&\s]*(?:password|passwd|secret|token|signature|key)[^=&\s]*=)[^&;\s"']*/gi
+// Both take time in proportion to the text, whatever a client writes: no two of their matches can begin in the same run of characters.
+const AFTER_SCHEME = /:\/\/([^\s"'<>]*)/g
+const SECRET_PARAMETER = /([?&;](?=[^=&;?\s]*(?:password|passwd|secret|token|signature|key))[^=&;?\s]*=)[^&;\s"']*/gi
 
 /**
  * Any text, such as another program's error message, with every password in a URL replaced by `***`, also in lists of hosts (`amqp://u:p@a,u:p@b/vhost`).
  * Where a password holds unescaped `/`, `,` or `@`, too much is replaced rather than too little.
  */
 export function redactText(text: string): string {
-  return text.replace(URL_LIKE, (_, scheme: string, rest: string) => scheme + redactHosts(rest).replace(SECRET_PARAMETER, '$1***'))
+  return text.replace(AFTER_SCHEME, (_, rest: string) => `://${redactTarget(redactHosts(rest))}`)
 }
 
 /** The target of a request, which has no scheme to be known as a URL by: its secret parameters replaced. */
@@ -40,15 +41,17 @@ export function redactDeep(value: unknown): unknown {
 }
 
 function redactHosts(rest: string): string {
+  const lastAt = rest.lastIndexOf('@')
+  if (lastAt < 0) return rest
   const hosts: string[] = []
-  let held = ''
+  let from = 0
+  let end = -1
   for (const piece of rest.split(',')) {
-    held = held === '' ? piece : `${held},${piece}`
+    end += piece.length + 1
     // A piece without '@' while a later one has it may be the first half of a password with a comma in it.
-    const seen = [...hosts, held].join(',').length
-    if (!held.includes('@') && rest.includes('@', seen)) continue
-    hosts.push(redactHost(held))
-    held = ''
+    if (!piece.includes('@') && lastAt > end) continue
+    hosts.push(redactHost(rest.slice(from, end)))
+    from = end + 1
   }
   return hosts.join(',')
 }

@@ -1,13 +1,16 @@
 /** What a host writes: one JSON line per event on stdout, in pino's shape, so that the master can pass it on as it is. No secret passes. */
 import { inspect } from 'node:util'
-import { redactDeep } from '../core/redact.ts'
+import { redactDeep, redactText } from '../core/redact.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
 export interface Log {
   /** `error` is written with its stack and its causes. */
   write(level: LogLevel, message: string, details?: { readonly error?: unknown; readonly [key: string]: unknown }): void
-  /** Whatever the level: a line that was asked for by itself. */
+  /**
+   * Whatever the level: a line that was asked for by itself. Those of one turn of the event loop are written together at its end, or with
+   * the next line of `write`, or at the exit: only a kill can lose them.
+   */
   readonly print: (message: string) => void
   /** Lowest level that is written; the rest is dropped. */
   readonly level: LogLevel
@@ -20,11 +23,24 @@ export interface Log {
 // pino's numbers.
 const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 }
 
+const PRINTED = `{"level":${SEVERITY.info},"time":`
+
 export function createLog(label: string, output: NodeJS.WritableStream = process.stdout): Log {
   let unit = label
   let lowest: LogLevel = 'info'
-  const put = (record: Readonly<Record<string, unknown>>): void => {
-    output.write(`${JSON.stringify(redactDeep(record))}\n`)
+  let held = ''
+  let listening = false
+  const flush = (): void => {
+    if (held === '') return
+    const lines = held
+    held = ''
+    output.write(lines)
+  }
+  const hold = (line: string): void => {
+    if (!listening) process.on('exit', flush)
+    listening = true
+    if (held === '') setImmediate(flush)
+    held += line
   }
   return {
     get level() {
@@ -34,10 +50,12 @@ export function createLog(label: string, output: NodeJS.WritableStream = process
       if (SEVERITY[level] < SEVERITY[lowest]) return
       const { error, ...rest } = details
       const shown = error === undefined ? {} : { err: describe(error) }
-      put({ level: SEVERITY[level], time: Date.now(), pid: process.pid, unit, ...rest, ...shown, msg: message })
+      const record = { level: SEVERITY[level], time: Date.now(), pid: process.pid, unit, ...rest, ...shown, msg: message }
+      held += `${JSON.stringify(redactDeep(record))}\n`
+      flush()
     },
     print(message) {
-      put({ level: SEVERITY.info, time: Date.now(), pid: process.pid, unit, msg: message })
+      hold(`${PRINTED}${Date.now()},"pid":${process.pid},"unit":${JSON.stringify(unit)},"msg":${JSON.stringify(redactText(message))}}\n`)
     },
     setLevel(level) {
       lowest = level

@@ -68,12 +68,14 @@ function printOf(piece: Piece): Print {
   return () => variable
 }
 
+const secondOf = lastOf((second: number) => timeOf(second * 1000))
+
 const atoms: Readonly<Record<Atom, Print>> = {
   h: ({ address }) => value(address),
   // Of a service (identd) that nobody runs any more.
   l: () => '-',
   u: ({ request }) => value(userOf(request.headers.authorization)),
-  t: ({ durationMs }) => timeOf(systemClock.wall() - durationMs),
+  t: ({ durationMs }) => secondOf(Math.floor((systemClock.wall() - durationMs) / 1000)),
   r: ({ request, url }) => value(`${request.method} ${url} HTTP/${request.httpVersion}`),
   m: ({ request }) => value(request.method),
   U: ({ url }) => value(url.split('?', 1)[0]),
@@ -116,6 +118,15 @@ function value(given: string | readonly string[] | undefined): string {
 
 function escaped(character: string): string {
   return character === '"' || character === '\\' ? `\\${character}` : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
+}
+
+/** Remembers the last answer: many requests begin in one second. */
+function lastOf<K, V>(make: (key: K) => V): (key: K) => V {
+  let last: { readonly key: K; readonly made: V } | undefined
+  return (key) => {
+    if (last?.key !== key) last = { key, made: make(key) }
+    return last.made
+  }
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
