@@ -9,6 +9,7 @@ import { redactUrl } from '../core/redact.ts'
 import { accessLogFormat } from './access-log.ts'
 import { ADDRESS_EXPECTED, binds, isNetwork, normalAddress, normalBind } from './address.ts'
 import { defaultBind, defaultWorkers, type Environment } from './environment.ts'
+import { execFields, resolveExec, resolveStep } from './exec.ts'
 import { HOOKS, type Hooks, SERVER_HOOKS, WORKER_HOOKS } from './hooks.ts'
 import type {
   BusConfig,
@@ -35,7 +36,7 @@ export interface ResolveContext {
 
 const RESTART: ResolvedRestart = { minMs: 100, maxMs: 30_000, maxCrashes: 5, windowMs: 60_000 }
 /** Labels of the master's own units: a consumer of that name could not be told apart in logs and status. */
-const RESERVED = ['web', 'hooks', 'broker', 'config']
+const RESERVED = ['web', 'hooks', 'broker', 'config', 'preStart']
 
 const path = text({ expected: 'a path', test: (value) => value !== '' })
 const address = text({ expected: ADDRESS_EXPECTED, test: (value) => normalAddress(value, '/') !== undefined })
@@ -78,6 +79,7 @@ const FIELDS: Fields<OmnibusConfig> = {
     forwardedAllowIps: list(network),
   }),
   consumers: record(object<ConsumerConfig>({ ...unit, instances: count })),
+  ...execFields({ instances: count, ...limits, restart }),
   hooks: object<Hooks>(Object.fromEntries(Object.keys(HOOKS).map((name) => [name, callable()])) as Fields<Hooks>),
   gracefulTimeoutMs: whole({ min: 1 }),
   hookTimeoutMs: whole({ min: 1 }),
@@ -119,9 +121,18 @@ export function resolveConfig(input: unknown, context: ResolveContext): Resolved
 
   const web = resolveWeb({ config, flags, base, root, own, env, node, problems })
   const consumers = Object.entries(config.consumers ?? {}).map(([name, consumer]) => {
-    checkName(name, problems)
+    checkName(name, 'consumers', problems)
     return [name, resolveConsumer(consumer, `consumers.${name}`, { base, own, problems })] as const
   })
+  const exec = Object.entries(config.exec ?? {}).map(([name, given]) => {
+    const at = `exec.${name}`
+    checkName(name, 'exec', problems)
+    if (config.consumers?.[name]) problems.push({ path: at, expected: 'a name that no consumer has', got: show(name) })
+    const { instances = 1, restart: policy } = given
+    const resolved = resolveExec(given, at, { base, env, problems })
+    return [name, { ...resolved, instances, ...limitsOf(given), restart: { ...own, ...policy } }] as const
+  })
+  const preStart = (config.preStart ?? []).map((step, index) => resolveStep(step, `preStart[${index}]`, { base, env, problems }))
   const url = flags.busUrl ?? config.bus?.url ?? []
   const urls = typeof url === 'string' ? [url] : url
   const listen = flags.listen ?? config.bus?.listen
@@ -139,6 +150,8 @@ export function resolveConfig(input: unknown, context: ResolveContext): Resolved
     },
     ...(web && { web }),
     consumers: Object.fromEntries(consumers),
+    exec: Object.fromEntries(exec),
+    preStart,
     hooks: SERVER_HOOKS.filter((name) => config.hooks?.[name] !== undefined),
     workerHooks: WORKER_HOOKS.filter((name) => config.hooks?.[name] !== undefined),
     gracefulTimeoutMs: config.gracefulTimeoutMs ?? 25_000,
@@ -271,8 +284,8 @@ function entryFile(entry: string | undefined, base: string, at: string, problems
   return file
 }
 
-function checkName(name: string, problems: Problem[]): void {
-  const at = `consumers.${name}`
+function checkName(name: string, part: 'consumers' | 'exec', problems: Problem[]): void {
+  const at = `${part}.${name}`
   if (RESERVED.includes(name)) problems.push({ path: at, expected: `a name other than ${RESERVED.join(', ')}`, got: show(name) })
   else if (!/^[A-Za-z][\w-]{0,63}$/.test(name)) {
     problems.push({ path: at, expected: 'a name of letters, digits, _ and -, starting with a letter', got: show(name) })

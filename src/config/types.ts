@@ -6,6 +6,10 @@ export interface OmnibusConfig {
   web?: WebConfig
   /** Consumer units by name. */
   consumers?: Record<string, ConsumerConfig>
+  /** Commands in any language as units, by name. */
+  exec?: Record<string, ExecConfig>
+  /** Commands that run to their end one after the other, when the broker is up and before anything else starts. */
+  preStart?: PreStartConfig[]
   hooks?: Hooks
   /** The budget of a whole graceful stop. Milliseconds. @default 25_000 */
   gracefulTimeoutMs?: number
@@ -100,6 +104,53 @@ export interface ConsumerConfig {
   restart?: RestartConfig
 }
 
+export interface Command {
+  /** A program and its arguments. No shell reads them. */
+  command: readonly string[]
+  /** Relative to the config file. @default its folder */
+  cwd?: string
+  /** Added to the environment of the master. */
+  env?: Record<string, string>
+}
+
+/**
+ * When a command counts as ready: it runs still half a second after its start; it accepts connections at `host:port` or
+ * at a port of this machine; it answers a GET with 200 to 399; it has written a line that contains this text.
+ */
+export type ReadyWhen = 'started' | { readonly port: number | string } | { readonly url: string } | { readonly line: string }
+
+export interface ExecConfig extends Command {
+  /** @default 1 */
+  instances?: number
+  /** @default 'started' */
+  ready?: ReadyWhen
+  /** It must be ready by then. Milliseconds. @default 30_000 */
+  startTimeoutMs?: number
+  /** Sent to the process itself; what is left of its group afterwards is killed. @default 'SIGTERM' */
+  stopSignal?: 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2'
+  /** Longest a stop may take within the budget of the whole. Milliseconds. @default what the budget leaves it */
+  gracefulTimeoutMs?: number
+  /**
+   * Whether the successor is ready before the old one stops, in a reload and elsewhere, or starts when it is gone.
+   * @default 'old-first' where `ready` is a port or a URL, else 'new-first'
+   */
+  replace?: 'new-first' | 'old-first'
+  /** A process this old is replaced. Milliseconds; 0 never. @default 0 */
+  maxLifetimeMs?: number
+  /** Up to this much is added, at random for each process. Milliseconds. @default 0 */
+  maxLifetimeJitterMs?: number
+  /** A process whose resident memory is larger is replaced. MiB; 0 never. @default 0 */
+  maxMemoryMb?: number
+  restart?: RestartConfig
+}
+
+export interface PreStartConfig extends Command {
+  /** Also in a reload, which is refused where it fails. @default false */
+  onReload?: boolean
+  /** Longest it may take. Milliseconds; 0 for ever. @default 0 */
+  timeoutMs?: number
+}
+
 export interface RestartConfig {
   /** First wait after a crash, doubled each time up to `maxMs`, with jitter. @default 100 */
   minMs?: number
@@ -112,6 +163,13 @@ export interface RestartConfig {
 }
 
 export type ResolvedRestart = Required<RestartConfig>
+
+export type ResolvedCommand = Readonly<Required<Command>>
+
+export interface ResolvedExec extends Readonly<Required<Omit<ExecConfig, 'restart' | 'gracefulTimeoutMs'>>> {
+  readonly gracefulTimeoutMs?: number
+  readonly restart: ResolvedRestart
+}
 
 /** Every default filled in; where there is none, it may still be absent. */
 type Resolved<T extends WebConfig | ConsumerConfig> = Required<Omit<T, 'restart' | 'preload'>> & {
@@ -131,6 +189,8 @@ export interface ResolvedConfig {
     readonly accessLog: string
   }
   readonly consumers: Readonly<Record<string, Resolved<ConsumerConfig>>>
+  readonly exec: Readonly<Record<string, ResolvedExec>>
+  readonly preStart: readonly (ResolvedCommand & Required<Pick<PreStartConfig, 'onReload' | 'timeoutMs'>>)[]
   /** Names of the server hooks the file has. */
   readonly hooks: readonly ServerHook[]
   /** Names of the worker hooks it has, for which each worker loads the file too. */

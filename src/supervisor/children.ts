@@ -84,7 +84,7 @@ export function fork(state: State, child: Child): void {
 
 function launch(state: State, child: Child, config: ResolvedConfig | undefined): void {
   const { unit, label } = child
-  state.commands.push({ type: 'spawn', child: child.id, role: unit.role, label, config })
+  state.commands.push({ type: 'spawn', child: child.id, role: unit.role, label, config, ...(unit.spec && { spec: unit.spec }) })
   if (unit.role === 'config') {
     const { file, root, overrides } = state.options
     child.phase = 'loading'
@@ -118,9 +118,9 @@ export function becomeHost(state: State, loader: Child, unit: Unit, config: Reso
 /** Lets a child begin; one of the config role becomes the hook host. */
 export function startChild(state: State, child: Child, config: ResolvedConfig): void {
   const { unit, label } = child
-  const slack = unit.stage === 'hooks' ? HOOK_SLACK_MS : 0
+  const slack = unit.role === 'config' ? HOOK_SLACK_MS : 0
   child.phase = 'starting'
-  child.deadline = { at: now(state) + unit.startTimeoutMs + slack, why: 'start' }
+  child.deadline = unit.startTimeoutMs > 0 ? { at: now(state) + unit.startTimeoutMs + slack, why: 'start' } : undefined
   state.commands.push({
     type: 'send',
     child: child.id,
@@ -129,7 +129,7 @@ export function startChild(state: State, child: Child, config: ResolvedConfig): 
       unit: label,
       config,
       ...(unit.consumer !== undefined && { consumer: unit.consumer }),
-      ...(unit.stage === 'hooks' && { cause: causeOf(state, child) }),
+      ...(unit.role === 'config' && { cause: causeOf(state, child) }),
     },
   })
 }
@@ -165,7 +165,8 @@ export function stopChild(state: State, child: Child, reason: 'stop' | 'quick' |
   if (child.phase === 'forking') return dropUnstarted(state, child)
   if (child.phase === 'loading') return killChild(state, child)
   const idle = child.phase === 'starting' && (child.unit.stage === 'web' || child.unit.stage === 'consumers')
-  const deadlineMs = Math.max(1, Math.round(idle ? Math.min(withinMs, UNREADY_STOP_MS) : withinMs))
+  const limitMs = Math.min(idle ? UNREADY_STOP_MS : Infinity, child.unit.gracefulTimeoutMs ?? Infinity)
+  const deadlineMs = Math.max(1, Math.round(Math.min(withinMs, limitMs)))
   const at = now(state) + deadlineMs
   if (child.phase === 'stopping') {
     if (child.deadline && child.deadline.at > at) child.deadline = { at, why: 'stop' }
@@ -213,11 +214,12 @@ export function isConnecting(child: Child): boolean {
 }
 
 /** How it ended, for people. */
-export function endOf(child: Child, exit: { code: number | null; signal: string | null; error?: string }): string {
+export function endOf(child: Child, exit: { code: number | null; signal: string | null; error?: string; output?: string }): string {
   if (exit.error !== undefined) return `could not be started: ${exit.error}`
   if (child.reason !== undefined) return child.reason
-  if (exit.signal !== null) return `was killed by ${exit.signal}`
-  return exit.code === 0 ? 'ended by itself' : `ended with code ${exit.code}`
+  const end = exit.signal !== null ? `was killed by ${exit.signal}` : exit.code === 0 ? 'ended by itself' : `ended with code ${exit.code}`
+  // Whoever asked for it sees no log.
+  return exit.output && child.unit.spec?.ready === 'exit' ? `${end}:\n${exit.output}` : end
 }
 
 /** Its first line, for where the child has written the rest to its own log already. */

@@ -88,7 +88,8 @@ function overdue(state: State, child: Child, why: 'fork' | 'load' | 'start' | 's
   }
   const seconds = Math.round((now(state) - child.startedAt) / 100) / 10
   const hint = child.status.connected === false ? ' (its bus is not connected)' : ''
-  const reason = `${why === 'load' ? 'did not finish loading' : 'was not ready'} after ${seconds} s${hint} and was killed`
+  const missed = why === 'load' ? 'did not finish loading' : child.unit.spec?.ready === 'exit' ? 'was not done' : 'was not ready'
+  const reason = `${missed} after ${seconds} s${hint} and was killed`
   log(state, 'error', `${child.label} ${reason}`, fields)
   killChild(state, child, { reason, diagnose: true })
 }

@@ -1,6 +1,7 @@
 /** What the state machine is told, and what it asks for. Everything in between is pure: no process, no socket, no timer. */
 import type { ResolvedConfig } from '../config/types.ts'
 import type { ControlReply, ControlRequest } from './control-protocol.ts'
+import type { CommandSpec } from './exec/command.ts'
 import type { ServiceState } from './notify.ts'
 import type { FromChild, Role, ToChild } from './protocol.ts'
 
@@ -18,7 +19,14 @@ export type Event =
   | { readonly type: 'spawned'; readonly child: number; readonly pid: number }
   | { readonly type: 'message'; readonly child: number; readonly message: FromChild }
   /** It is gone; `error` where it could not even be started. Follows every `spawn` exactly once. */
-  | { readonly type: 'exit'; readonly child: number; readonly code: number | null; readonly signal: string | null; readonly error?: string }
+  | {
+      readonly type: 'exit'
+      readonly child: number
+      readonly code: number | null
+      readonly signal: string | null
+      readonly error?: string
+      readonly output?: string
+    }
   | { readonly type: 'signal'; readonly signal: MasterSignal }
   /** Over the control socket; answered by `reply` with the same id exactly once, unless the master ended before. */
   | { readonly type: 'request'; readonly id: number; readonly request: Exclude<ControlRequest, { verb: 'status' }> }
@@ -48,6 +56,8 @@ export type Command =
       readonly role: Role
       readonly label: string
       readonly config: ResolvedConfig | undefined
+      /** Of the role `exec`. */
+      readonly spec?: CommandSpec
     }
   | { readonly type: 'send'; readonly child: number; readonly message: ToChild }
   /** SIGKILL to its whole process group; `diagnose` first says what it hangs in. */

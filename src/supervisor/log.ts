@@ -2,11 +2,14 @@
 import { pino } from 'pino'
 import { redactDeep, redactText } from '../core/redact.ts'
 import type { LogLevel } from './events.ts'
+import { asyncWriter } from './exec/output.ts'
 import { prettyLine } from './pretty.ts'
 
 export interface MasterLog {
   write(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void
   setLevel(level: LogLevel): void
+  /** A line a command wrote, which knows nothing of our format. Resolves when it was taken. */
+  commandLine(label: string, pid: number, line: string): void | Promise<void>
   /** Set where people read: every line a child writes comes here, to be shown with its label. */
   readonly childLine: ((label: string, line: string) => void) | undefined
 }
@@ -23,6 +26,7 @@ export function createLog(options: { pretty?: boolean } = {}): MasterLog {
   // Whoever read us may be gone; that is no reason to stop serving.
   file.on('error', () => {})
   process.stdout.on('error', () => {})
+  const writeOutput = asyncWriter(1)
   const logger = pino({ level: 'info', base: null }, pretty ? { write: (line: string) => show('master', line.trimEnd()) } : file)
   return {
     write(level, message, fields = {}) {
@@ -31,6 +35,11 @@ export function createLog(options: { pretty?: boolean } = {}): MasterLog {
     },
     setLevel(level) {
       logger.level = level
+    },
+    commandLine(label, pid, line) {
+      if (pretty) return show(label, line)
+      const record = { level: logger.levels.values['info'], time: Date.now(), pid, unit: label, msg: redactText(line) }
+      return writeOutput(`${JSON.stringify(record)}\n`)
     },
     childLine: pretty ? show : undefined,
   }

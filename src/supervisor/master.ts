@@ -8,6 +8,7 @@ import { takeActivation } from './activation.ts'
 import { diagnose } from './diagnose.ts'
 import { type FileWatch, watchFiles } from './dev/watch.ts'
 import type { Command, Event } from './events.ts'
+import { startCommand } from './exec/command.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Guard, startGuard } from './guard.ts'
 import { type Control, startControl } from './control.ts'
@@ -15,8 +16,8 @@ import type { ControlReply, ControlRequest } from './control-protocol.ts'
 import { createLog, type MasterLog } from './log.ts'
 import { type PidFile, writePidFile } from './pid-file.ts'
 import { type Probes, startProbes } from './probes.ts'
-import { type Process, startProcess } from './processes.ts'
-import { BUS_URL_VARIABLE, busUrlOf } from './protocol.ts'
+import { type Process, type ProcessEnd, startProcess } from './processes.ts'
+import { BUS_URL_VARIABLE, busUrlOf, clientUrlOf, type FromChild } from './protocol.ts'
 import { type Notifier, takeNotifier } from './notify.ts'
 import { onMasterSignals } from './signals.ts'
 import { Sockets } from './sockets.ts'
@@ -154,29 +155,35 @@ class Master {
     }
   }
 
-  #spawn({ child, role, label, config }: Extract<Command, { type: 'spawn' }>): void {
-    const started = startProcess(
-      {
-        role,
-        label,
-        env: { ...process.env, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) },
-        listenFds: role === 'web' ? this.#sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
-        preload: this.#watch && role !== 'broker' ? workerScript('dev/main') : undefined,
+  #spawn({ child, role, label, config, spec }: Extract<Command, { type: 'spawn' }>): void {
+    const env = { ...process.env, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) }
+    const options = {
+      guard: this.#guard,
+      onMessage: (message: FromChild) => {
+        this.handle({ type: 'message', child, message })
+        if (message.type === 'modules') this.#watch?.add(message.files, message.at)
       },
-      {
-        workerScript: this.#workerScript,
-        guard: this.#guard,
-        onLine: this.#log.childLine,
-        onMessage: (message) => {
-          this.handle({ type: 'message', child, message })
-          if (message.type === 'modules') this.#watch?.add(message.files, message.at)
-        },
-        onExit: (exit) => {
-          this.#processes.delete(child)
-          this.handle({ type: 'exit', child, ...exit })
-        },
+      onExit: (exit: ProcessEnd) => {
+        this.#processes.delete(child)
+        this.handle({ type: 'exit', child, ...exit })
       },
-    )
+    }
+    const started =
+      spec === undefined
+        ? startProcess(
+            {
+              role,
+              label,
+              env,
+              listenFds: role === 'web' ? this.#sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
+              preload: this.#watch && role !== 'broker' ? workerScript('dev/main') : undefined,
+            },
+            { ...options, workerScript: this.#workerScript, onLine: this.#log.childLine },
+          )
+        : startCommand(
+            { spec, env: { ...env, ...(config && clientEnvironment(config)) } },
+            { ...options, write: (line, pid) => this.#log.commandLine(label, pid, line) },
+          )
     this.#processes.set(child, started)
     if (started.pid !== undefined) this.#queue.push({ type: 'spawned', child, pid: started.pid })
   }
@@ -297,6 +304,12 @@ function describe({ state, cpuPercent, waitsIn }: { state: string; cpuPercent: n
   if (cpuPercent >= 50 || state === 'R') return `running without a pause (${cpuPercent} % of a CPU): a loop, or one very long computation`
   if (waitsIn?.includes('epoll')) return 'idle in its event loop: what it waits for does not come'
   return `waiting in a blocking call${waitsIn === undefined ? '' : ` (${waitsIn})`}`
+}
+
+/** What programs in other languages look for. A broker they cannot reach leaves theirs as it is. */
+function clientEnvironment(config: ResolvedConfig): Readonly<Record<string, string>> {
+  const url = clientUrlOf(config)
+  return url === undefined ? {} : { BUS_URL: url }
 }
 
 /** Beside this file, in the sources as in the build. */

@@ -25,7 +25,16 @@ export interface ProcessOptions {
   readonly onLine?: ((label: string, line: string) => void) | undefined
   readonly onMessage: (message: FromChild) => void
   /** Once, when it is gone, or could not be started; all it sent and wrote has arrived before. */
-  readonly onExit: (exit: { code: number | null; signal: string | null; error?: string }) => void
+  readonly onExit: (exit: ProcessEnd) => void
+}
+
+export interface ProcessEnd {
+  readonly code: number | null
+  readonly signal: string | null
+  /** It could not even be started. */
+  readonly error?: string
+  /** Of a command: what it wrote last. */
+  readonly output?: string
 }
 
 export interface Process {
@@ -58,38 +67,18 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
       stdio: ['ignore', output, output, 'ipc', ...listenFds],
     })
   } catch (error) {
-    queueMicrotask(() => options.onExit({ code: null, signal: null, error: String(error) }))
-    return { pid: undefined, send() {}, kill() {} }
+    return unstartable(error, options.onExit)
   }
-  const { pid } = child
-  if (pid !== undefined) options.guard.add(pid)
-
-  let over = false
-  const finish = (exit: Parameters<ProcessOptions['onExit']>[0]): void => {
-    if (over) return
-    over = true
-    options.onExit(exit)
-  }
-  child.once('error', (error) => child.pid === undefined && finish({ code: null, signal: null, error: error.message }))
-  child.once('exit', (code, signal) => {
-    // What it started must not outlive it: nobody would know of it any more.
-    killGroup(pid)
-    if (pid !== undefined) options.guard.remove(pid)
-    const late = setTimeout(() => finish({ code, signal }), LAST_OUTPUT_MS)
-    child.once('close', () => {
-      clearTimeout(late)
-      finish({ code, signal })
-    })
-  })
+  const group = followGroup(child, options)
   child.on('message', (message) => {
     const known = readMessage(message)
-    if (known && !over) options.onMessage(known)
+    if (known && !group.over) options.onMessage(known)
   })
   for (const stream of [child.stdout, child.stderr]) {
     if (stream) createInterface({ input: stream }).on('line', (line) => options.onLine?.(label, line))
   }
   return {
-    pid,
+    pid: child.pid,
     send(message) {
       // The child that read the config becomes the hook host.
       if (message.type === 'start') label = message.unit
@@ -97,8 +86,49 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
       const whole = message.type === 'start' && places.length > 0 ? { ...message, listenFds: places } : message
       if (child.connected) child.send(whole, () => {})
     },
+    kill: () => group.kill(),
+  }
+}
+
+export interface Group {
+  /** Its end has been told. */
+  readonly over: boolean
+  /** SIGKILL to the process and all that stayed in its process group. */
+  kill(): void
+}
+
+/** Follows a process that leads a group of its own: its end is told once, and nothing of the group outlives it. */
+export function followGroup(child: ChildProcess, { guard, onExit }: Pick<ProcessOptions, 'guard' | 'onExit'>): Group {
+  const { pid } = child
+  if (pid !== undefined) guard.add(pid)
+  let over = false
+  const finish = (exit: ProcessEnd): void => {
+    if (over) return
+    over = true
+    onExit(exit)
+  }
+  child.once('error', (error) => child.pid === undefined && finish({ code: null, signal: null, error: error.message }))
+  child.once('exit', (code, signal) => {
+    // What it started must not outlive it: nobody would know of it any more.
+    killGroup(pid)
+    if (pid !== undefined) guard.remove(pid)
+    const late = setTimeout(() => finish({ code, signal }), LAST_OUTPUT_MS)
+    child.once('close', () => {
+      clearTimeout(late)
+      finish({ code, signal })
+    })
+  })
+  return {
+    get over() {
+      return over
+    },
     kill: () => over || killGroup(pid),
   }
+}
+
+export function unstartable(error: unknown, onExit: ProcessOptions['onExit']): Process {
+  queueMicrotask(() => onExit({ code: null, signal: null, error: String(error) }))
+  return { pid: undefined, send() {}, kill() {} }
 }
 
 function killGroup(pid: number | undefined): void {

@@ -7,7 +7,10 @@ import type { HookGiven, ServerHook } from '../config/hooks.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 
 /** `config` loads the config file and may stay as the hook host; the others are the units of the process tree. */
-export type Role = 'config' | 'broker' | 'consumers' | 'web'
+export type WorkerRole = 'config' | 'broker' | 'consumers' | 'web'
+
+/** `exec` is a command in any language, for which the master's own side speaks the protocol. */
+export type Role = WorkerRole | 'exec'
 
 export type ToChild =
   /** Config role only, first message: load this file (none: an empty config with `entry` as the web app). */
@@ -110,6 +113,21 @@ export const FAULTS_CHANNEL = 'omnibus:faults'
 export type { ConfigOverrides }
 
 export { BUS_URL_VARIABLE, type Host, type HostedResource } from '../core/host.ts'
+
+/**
+ * The broker as clients in any language know it; several URLs are joined by `;`, as Kombu has it. Undefined where the
+ * built-in broker does not listen on a port that is known.
+ */
+export function clientUrlOf({ bus }: ResolvedConfig): string | undefined {
+  if (!bus.builtin) return bus.urls.join(';')
+  const [, host, port] = /^(?!unix:)(.*):([1-9]\d*)$/.exec(bus.listen ?? '') ?? []
+  if (host === undefined) return undefined
+  // Whoever connects from the same machine is its guest.
+  return `amqp://guest:guest@${ANY_HOST[host] ?? host}:${port}/`
+}
+
+/** Where one that listens everywhere is found. */
+const ANY_HOST: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '[::]': '[::1]' }
 
 /**
  * The value of the bus URL variable: the configured brokers, or the built-in one's folder, escaped as in a file URL. `spawn=false`

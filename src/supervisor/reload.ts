@@ -9,8 +9,9 @@ import type { Event } from './events.ts'
 import { tellHook } from './hooks.ts'
 import { pauseRenewals } from './renewal.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
-import { addSlots, labelsOf, promote, removeSlot } from './slots.ts'
-import { type Child, log, now, type Reload, reply, type State } from './state.ts'
+import { addSlots, isSettled, isTaken, labelsOf, promote, removeSlot } from './slots.ts'
+import { type Child, log, now, type Reload, reply, type Slot, type State } from './state.ts'
+import { advanceSteps, stepEnded, type Steps, stepsFor } from './steps.ts'
 import { keepUnchangeable, labelOf, needsRestart, unitsOf } from './units.ts'
 import { wake } from './upgrade.ts'
 
@@ -29,6 +30,7 @@ export function wantReload(state: State): void {
     step: 'loading',
     loader: spawnLoader(state, state.generation + 1),
     config: undefined,
+    steps: undefined,
     urls: undefined,
     canaries: new Map(),
     queue: [],
@@ -59,7 +61,7 @@ export function reloadLoaded(state: State, reload: Reload, loaded: ResolvedConfi
   const later = needsRestart(old, loaded)
   if (later.length > 0) log(state, 'warn', `Changed, but needs a restart to count: ${later.join(', ')}`, { keys: later })
   reload.config = keepUnchangeable(old, loaded)
-  if (isDeepStrictEqual(old.web?.bind, loaded.web?.bind)) return startHooks(state, reload, reload.config)
+  if (isDeepStrictEqual(old.web?.bind, loaded.web?.bind)) return runSteps(state, reload, reload.config)
   reload.step = 'binding'
   state.commands.push({ type: 'bind', loader: reload.loader.id, config: reload.config })
 }
@@ -73,7 +75,15 @@ export function reloadBound(state: State, { loader, urls, error }: Extract<Event
   }
   if (error !== undefined) return refuse(state, reload, error)
   reload.urls = urls
-  startHooks(state, reload, reload.config)
+  runSteps(state, reload, reload.config)
+}
+
+/** Those of `preStart` that are for reloads too; hooks follow. */
+function runSteps(state: State, reload: Reload, config: ResolvedConfig): void {
+  reload.step = 'steps'
+  // It has loaded, and may wait for as long as they take.
+  reload.loader.deadline = undefined
+  reload.steps = stepsFor(config, state.generation + 1, true)
 }
 
 function startHooks(state: State, reload: Reload, config: ResolvedConfig): void {
@@ -89,15 +99,29 @@ export function reloadLost(state: State, reload: Reload, child: Child, how: stri
   refuse(state, reload, `${child.label} ${how}`)
 }
 
+/** A command of `preStart` has ended. */
+export function reloadStepEnded(
+  state: State,
+  reload: Reload,
+  steps: Steps,
+  exit: { readonly code: number | null; readonly how: string },
+): void {
+  const failure = stepEnded(state, steps, exit.code, exit.how)
+  if (failure !== undefined) refuse(state, reload, failure)
+}
+
 /** Goes on as far as it can now. */
 export function advanceReload(state: State, reload: Reload): void {
   const { config } = reload
   if (!config || reload.step === 'loading' || reload.step === 'binding') return
+  if (reload.steps && reload.step === 'steps' && advanceSteps(state, reload.steps)) startHooks(state, reload, config)
   if (reload.step === 'hooks' && allReady(reload)) {
     reload.step = 'canaries'
     for (const unit of unitsOf(config)) {
       if (unit.stage !== 'consumers' && unit.stage !== 'web') continue
       const label = labelOf(unit, 1)
+      // It cannot be tried where an old one is, or may be any moment.
+      if (unit.isOldFirst && (state.slots.has(label) || isTaken(state, label))) continue
       reload.canaries.set(unit.name, spawnChild(state, unit, label, { config, generation: state.generation + 1, canary: true }))
     }
   }
@@ -129,8 +153,8 @@ function refuse(state: State, reload: Reload, reason: string): void {
 
 /** Ends all that it has started. */
 function giveUp(state: State, reload: Reload): void {
-  for (const child of [reload.loader, ...reload.canaries.values()]) {
-    const living = state.children.get(child.id)
+  for (const child of [reload.loader, reload.steps?.current, ...reload.canaries.values()]) {
+    const living = child && state.children.get(child.id)
     if (!living) continue
     if (living.phase === 'loading') killChild(state, living)
     else retire(state, living)
@@ -183,6 +207,7 @@ function roll(state: State, reload: Reload): void {
     const slot = state.slots.get(reload.queue[0] ?? '')
     if (!slot && reload.queue.length === 0) break
     if (slot?.next) return
+    if (slot?.unit.isOldFirst && isHandingOver(state, slot)) return
     if (slot?.current && slot.current.generation !== state.generation) {
       if (reload.retryAt !== undefined) return
       slot.next = spawnChild(state, slot.unit, slot.label, { config: state.config, generation: state.generation, canary: true })
@@ -197,6 +222,15 @@ function roll(state: State, reload: Reload): void {
   log(state, 'info', state.dev ? `Reloaded in ${ms} ms` : 'Reloaded', { generation: state.generation, ms })
   state.commands.push({ type: 'notify', state: 'ready' })
   for (const asker of reload.askers) reply(state, asker, { ok: true, message: 'Reloaded' })
+}
+
+/** The old process goes, and the next place has to wait until the new one works, or is given up. */
+function isHandingOver(state: State, slot: Slot): boolean {
+  if (slot.current && slot.current.generation !== state.generation) {
+    if (slot.current.phase !== 'stopping') retire(state, slot.current)
+    return true
+  }
+  return !isSettled(state, slot)
 }
 
 /** Something of an earlier generation is still finishing its work; the broker never changes hands. */

@@ -40,7 +40,10 @@ function advanceRenewal(state: State, { labels, targets }: Renewal): string | un
     const target = targets.get(label)
     // Whoever replaced it has done the work. The next one waits until it is gone, so that two are never away at once.
     if (target !== undefined && state.children.has(target)) {
-      if (slot?.current?.id === target) {
+      if (slot?.current?.id !== target) return undefined
+      if (slot.unit.isOldFirst) {
+        if (slot.current.phase !== 'stopping') retire(state, slot.current)
+      } else {
         slot.next ??= spawnChild(state, slot.unit, label, { config: state.config, generation: state.generation, canary: true })
       }
       return undefined

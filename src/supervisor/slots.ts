@@ -31,8 +31,14 @@ export function fill(state: State, slots: Iterable<Slot>): void {
   for (const slot of slots) {
     if (state.resting && isWorker(slot.unit)) continue
     if (slot.current || slot.next || slot.failed !== undefined || slot.retryAt !== undefined) continue
+    if (slot.unit.isOldFirst && isTaken(state, slot.label)) continue
     slot.current = spawnChild(state, slot.unit, slot.label, { config: state.config, generation: state.generation })
   }
+}
+
+/** Somebody of that name lives still, also one that was asked to go. */
+export function isTaken(state: State, label: string): boolean {
+  return [...state.children.values()].some((child) => child.label === label)
 }
 
 /** Its stage need not wait for it: it is up, or given up. */

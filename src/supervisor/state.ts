@@ -6,6 +6,7 @@ import type { Command, LogLevel } from './events.ts'
 import type { OwnLimits } from './limits.ts'
 import type { UnitStatus } from './protocol.ts'
 import { type Crashes, NO_CRASHES } from './restart-policy.ts'
+import type { Steps } from './steps.ts'
 import type { Unit } from './units.ts'
 
 export interface SupervisionOptions {
@@ -88,9 +89,11 @@ export interface Renewal {
 }
 
 export interface Reload {
-  step: 'loading' | 'binding' | 'hooks' | 'canaries' | 'rolling'
+  step: 'loading' | 'binding' | 'steps' | 'hooks' | 'canaries' | 'rolling'
   readonly loader: Child
   config: ResolvedConfig | undefined
+  /** What is left of `preStart`. */
+  steps: Steps | undefined
   /** Where it will listen, if that changes. */
   urls: readonly string[] | undefined
   /** By unit: the one process that must become ready before anything old is touched. */
@@ -133,6 +136,8 @@ export interface State {
   nextId: number
   /** Reads the config at the start. */
   loader: Child | undefined
+  /** What is left of `preStart` in the start. */
+  steps: Steps | undefined
   reload: Reload | undefined
   /** HUP came while a reload or the start was under way. */
   reloadWanted: boolean
@@ -168,6 +173,7 @@ export function createState(options: SupervisionOptions): State {
     children: new Map(),
     nextId: 1,
     loader: undefined,
+    steps: undefined,
     reload: undefined,
     reloadWanted: false,
     reloadAskers: [],

@@ -27,10 +27,11 @@ import { exceeded } from './limits.ts'
 import type { FromChild } from './protocol.ts'
 import { advanceRenewals, isRenewed, renewalLost } from './renewal.ts'
 import { onRequest } from './requests.ts'
-import { advanceReload, reloadBound, reloadLoaded, reloadLost, successorLost, wantReload } from './reload.ts'
+import { advanceReload, reloadBound, reloadLoaded, reloadLost, reloadStepEnded, successorLost, wantReload } from './reload.ts'
 import { addSlots, crashed, fill, isSettled, promoteReady, scaleWeb, slotsOf } from './slots.ts'
 import { type Child, createState, log, now, type State, type SupervisionOptions } from './state.ts'
 import { type Status, statusOf } from './status.ts'
+import { advanceSteps, stepEnded, type Steps, stepsFor } from './steps.ts'
 import { advanceStop, beginStop, noteCut } from './stop.ts'
 import { STAGES, unitsOf } from './units.ts'
 import { onPredecessorGone, onSuccessor, rest, wantUpgrade } from './upgrade.ts'
@@ -117,6 +118,7 @@ function advance(state: State): void {
 
 function advanceStart(state: State): void {
   for (const stage of STAGES) {
+    if (stage === 'hooks' && state.steps && !advanceSteps(state, state.steps)) return
     const slots = slotsOf(state, stage)
     fill(state, slots)
     // The child that read the config waited, loaded, for the broker to be up.
@@ -232,6 +234,7 @@ function onLoaded(state: State, child: Child, loaded: ResolvedConfig): void {
   } else {
     stopChild(state, child, 'stop', LOADER_STOP_MS)
   }
+  state.steps = stepsFor(config, state.generation, false)
   state.phase = 'preparing'
   state.commands.push({ type: 'prepare', config })
 }
@@ -255,6 +258,9 @@ function onExit(state: State, child: Child, exit: Exit): void {
     log(state, 'error', `Not started: the configuration ${headOf(how)}`, { unit: child.label, reason: how })
     return beginStop(state, 'quick', EXIT.config)
   }
+  const { steps, reload } = state
+  if (steps?.current === child) return onStartStepEnded(state, steps, exit.code, how)
+  if (reload?.steps?.current === child) return reloadStepEnded(state, reload, reload.steps, { code: exit.code, how })
   const slot = [...state.slots.values()].find(({ current, next }) => current === child || next === child)
   if (slot?.next === child) {
     slot.next = undefined
@@ -270,6 +276,13 @@ function onExit(state: State, child: Child, exit: Exit): void {
   } else {
     log(state, child.unit.name === 'config' ? 'debug' : 'info', `${child.label} stopped`, { unit: child.label, pid: child.pid })
   }
+}
+
+function onStartStepEnded(state: State, steps: Steps, code: number | null, how: string): void {
+  const failure = stepEnded(state, steps, code, how)
+  if (failure === undefined) return
+  log(state, 'error', `Not started: ${failure}`)
+  beginStop(state, 'graceful', EXIT.unitFailed)
 }
 
 /** A process the reload waits for, rather than one that was asked to go. */

@@ -1,5 +1,6 @@
 /** What is to run: the resolved config as a list of units. */
 import type { ResolvedConfig, ResolvedRestart } from '../config/types.ts'
+import type { CommandSpec } from './exec/command.ts'
 import type { Limits } from './limits.ts'
 import type { Role } from './protocol.ts'
 
@@ -8,7 +9,7 @@ export const STAGES = ['broker', 'hooks', 'consumers', 'web'] as const
 export type Stage = (typeof STAGES)[number]
 
 export interface Unit {
-  /** `web`, `hooks`, `broker` or the consumer's name. */
+  /** `web`, `hooks`, `broker`, or the name of a consumer or a command. */
   readonly name: string
   readonly stage: Stage
   readonly role: Role
@@ -17,6 +18,13 @@ export interface Unit {
   /** Of a unit that is one process with threads: how many of those. */
   readonly threads?: number
   readonly consumer?: string
+  /** Of the role `exec`. */
+  readonly spec?: CommandSpec
+  /** Longest a stop may take, within the share of its stage. */
+  readonly gracefulTimeoutMs?: number
+  /** A successor is started when the process it replaces is gone. */
+  readonly isOldFirst?: boolean
+  /** 0 never. */
   readonly startTimeoutMs: number
   /** 0 never. */
   readonly heartbeatTimeoutMs: number
@@ -59,6 +67,7 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
       limits: consumer,
     })
   }
+  for (const [name, exec] of Object.entries(config.exec)) rest.push(commandUnit(name, exec))
   if (web) {
     const { startTimeoutMs, heartbeatTimeoutMs } = web
     rest.push({
@@ -88,6 +97,41 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
 function sizeOf(kind: 'process' | 'thread', workers: number): Pick<Unit, 'size' | 'threads'> {
   return kind === 'thread' ? { size: 1, threads: workers } : { size: workers }
 }
+
+function commandUnit(name: string, exec: ResolvedConfig['exec'][string]): Unit {
+  const { command, cwd, env, ready, stopSignal, instances, startTimeoutMs, gracefulTimeoutMs, replace } = exec
+  return {
+    name,
+    stage: 'consumers',
+    role: 'exec',
+    size: instances,
+    spec: { command, cwd, env, ready, stopSignal },
+    startTimeoutMs,
+    heartbeatTimeoutMs: 0,
+    ...(gracefulTimeoutMs !== undefined && { gracefulTimeoutMs }),
+    isOldFirst: replace === 'old-first',
+    restart: exec.restart,
+    limits: exec,
+  }
+}
+
+/** The commands of `preStart`, in their order: each a unit of a process that is over when it has ended. */
+export function stepsOf({ preStart, restart }: ResolvedConfig, inReload: boolean): Unit[] {
+  const units = preStart.map(({ command, cwd, env, timeoutMs }, index) => ({
+    name: `${STEP}.${index + 1}`,
+    // They stop where hooks do, after which only the broker is left.
+    stage: 'hooks' as const,
+    role: 'exec' as const,
+    size: 1,
+    spec: { command, cwd, env, ready: 'exit' as const, stopSignal: 'SIGTERM' as const },
+    startTimeoutMs: timeoutMs,
+    heartbeatTimeoutMs: 0,
+    restart,
+  }))
+  return units.filter((_, index) => !inReload || preStart[index]?.onReload)
+}
+
+const STEP = 'preStart'
 
 /** `web.1`, `video.2`; the hook host and the broker, of which there is one, have no number. */
 export function labelOf(unit: Unit, index: number): string {

@@ -1,5 +1,5 @@
 /** Entry of every child: `node main.js ROLE`, with an IPC channel to the master and its label in OMNIBUS_UNIT. */
-import type { Role } from '../supervisor/protocol.ts'
+import type { WorkerRole } from '../supervisor/protocol.ts'
 import { openChannel } from './channel.ts'
 import { runChild } from './child.ts'
 import { enableOwnCompileCache } from './compile-cache.ts'
@@ -10,14 +10,14 @@ import { withWorkerHooks } from './worker-hooks.ts'
 const uncached = enableOwnCompileCache()
 
 // Imported on demand: the broker must not pay for the web host, nor anybody for the broker.
-const roles: Readonly<Record<Role, () => Promise<RoleHost>>> = {
+const roles: Readonly<Record<WorkerRole, () => Promise<RoleHost>>> = {
   config: async () => (await import('./config.ts')).configHost(),
   broker: async () => (await import('./broker.ts')).brokerHost(),
   consumers: async () => withWorkerHooks((await import('./consumers/host.ts')).consumersHost()),
   web: async () => withWorkerHooks((await import('./web/host.ts')).webHost()),
 }
 
-const isRole = (name: string): name is Role => Object.hasOwn(roles, name)
+const isRole = (name: string): name is WorkerRole => Object.hasOwn(roles, name)
 
 const role = process.argv[2] ?? ''
 if (!isRole(role)) throw new Error(`main.js ROLE: expected one of ${Object.keys(roles).join(', ')}, got "${role}"`)

@@ -35,21 +35,25 @@ test('signals', () => {
 test('config keys', () => {
   const types = read('src/config/types.ts') + read('src/config/hooks.ts')
   const keysOf = (name: string): string[] => {
-    const body = new RegExp(`interface ${name} \\{([^]*?)\\n\\}`).exec(types)?.[1] ?? ''
+    const body = new RegExp(`interface ${name}(?: extends Command)? \\{([^]*?)\\n\\}`).exec(types)?.[1] ?? ''
     return found(body.replace(/\/\*[^]*?\*\//g, ''), /^ {2}(\w+)\??[(:]/gm)
   }
+  const extendsCommand = (name: string): boolean => types.includes(`interface ${name} extends Command {`)
   const config = read('docs/config.md')
   const told = (heading: string): string[] => found(section(config, heading), /^\| `([\w.]+)` +\|/gm)
   for (const [heading, name] of [
     ['`bus`', 'BusConfig'],
     ['`web`', 'WebConfig'],
     ['`consumers.NAME`', 'ConsumerConfig'],
+    ['`exec.NAME`', 'ExecConfig'],
+    ['`preStart`', 'PreStartConfig'],
     ['`hooks`', 'Hooks'],
   ] as const) {
-    expect(keysOf(name).length).toBeGreaterThan(1)
-    expect(told(heading), heading).toEqual(keysOf(name))
+    const keys = [...keysOf(name), ...(extendsCommand(name) ? keysOf('Command') : [])].toSorted()
+    expect(keys.length).toBeGreaterThan(1)
+    expect(told(heading), heading).toEqual(keys)
   }
-  const top = [...told('The rest').map((key) => key.replace(/\..*/, '')), 'bus', 'web', 'consumers', 'hooks']
+  const top = [...told('The rest').map((key) => key.replace(/\..*/, '')), 'bus', 'web', 'consumers', 'exec', 'preStart', 'hooks']
   expect(top.toSorted()).toEqual(keysOf('OmnibusConfig'))
   for (const key of keysOf('RestartConfig')) expect(section(config, 'The rest')).toContain(`\`${key}\``)
 })

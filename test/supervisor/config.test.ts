@@ -8,7 +8,7 @@ import { resolveConfig, type ResolveContext } from '../../src/config/resolve.ts'
 import type { ResolvedConfig } from '../../src/config/types.ts'
 import { ConfigError } from '../../src/core/errors.ts'
 import { redactDeep, redactText } from '../../src/core/redact.ts'
-import { busUrlOf } from '../../src/supervisor/protocol.ts'
+import { busUrlOf, clientUrlOf } from '../../src/supervisor/protocol.ts'
 import { tempDir } from '../support/run-folder.ts'
 
 const root = tempDir('config')
@@ -134,7 +134,7 @@ describe('problems', () => {
       'web.wrokers: a known option; did you mean "workers"?; an unknown option',
       'web.bind: host:port, :port, unix:/path or fd://N, or a list of them; "nowhere"',
       `web.entry: a module's path; ${join(root, 'gone.ts')}, which is no file`,
-      'consumers.web: a name other than web, hooks, broker, config; "web"',
+      'consumers.web: a name other than web, hooks, broker, config, preStart; "web"',
       'consumers.a b: a name of letters, digits, _ and -, starting with a letter; "a b"',
       'consumers.video.kind: one of process, thread (did you mean "thread"?); "thred"',
       "consumers.video.entry: a module's path; nothing",
@@ -146,6 +146,42 @@ describe('problems', () => {
       expect(found).toContain(part)
     }
     expect(found.join('\n')).not.toContain('canary')
+  })
+
+  test('of commands', () => {
+    const fine = { command: ['/bin/sh'] }
+    expect(
+      problems({
+        consumers: { video: { entry: './video.ts' } },
+        exec: {
+          video: fine,
+          hooks: fine,
+          a: { command: 'python3 worker.py' },
+          b: { command: ['no-such-program'], cwd: 'gone', stopSignal: 'SIGTRM' },
+          c: { ...fine, ready: 'listening' },
+          d: { ...fine, ready: { prot: 80 } },
+          e: { ...fine, ready: { port: 0 } },
+          f: { ...fine, ready: { url: 'ftp://h' }, env: { A: 1 } },
+          g: {},
+        },
+        preStart: [fine, { command: ['./migrate'], timeoutMs: -1 }],
+      }),
+    ).toEqual([
+      "exec.a.command: a program and its arguments in a list, such as ['python3', 'worker.py']; \"python3 worker.py\"",
+      'exec.b.stopSignal: one of SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2 (did you mean "SIGTERM"?); "SIGTRM"',
+      'exec.c.ready: \'started\', or one of { port }, { url } and { line }; "listening"',
+      'exec.d.ready.prot: a known option; did you mean "port"?; an unknown option',
+      'exec.e.ready.port: a whole number from 1 to 65535; 0',
+      'exec.f.env.A: a text; 1',
+      'exec.f.ready.url: an http:// URL; "ftp://h"',
+      'preStart[1].timeoutMs: a whole number from 0; -1',
+      'exec.video: a name that no consumer has; "video"',
+      'exec.hooks: a name other than web, hooks, broker, config, preStart; "hooks"',
+      `exec.b.cwd: a folder; ${join(root, 'gone')}, which is none`,
+      'exec.b.command: a program that is there and may be run; "no-such-program"',
+      'exec.g.command: a program and its arguments in a list; nothing',
+      'preStart[1].command: a program that is there and may be run; "./migrate"',
+    ])
   })
 
   test.each([[undefined], [null], [[]], ['web.ts'], [3]])('%j is no config', (input) => {
@@ -247,6 +283,15 @@ describe('the file', () => {
 test('the bus URL of the children', () => {
   expect(busUrlOf(resolve({ bus: { url: ['amqp://a', 'amqp://b'] } }))).toBe('amqp://a,amqp://b')
   expect(busUrlOf(resolve({ bus: { data: '/data/my app?#%' } }))).toBe('omnibus:///data/my%20app%3F%23%25?spawn=false')
+})
+
+test('the bus URL of commands in other languages', () => {
+  const url = (bus: object): string | undefined => clientUrlOf(resolve({ bus }))
+  expect(url({ url: ['amqp://a', 'amqp://b'] })).toBe('amqp://a;amqp://b')
+  expect(url({ listen: '127.0.0.1:5673' })).toBe('amqp://guest:guest@127.0.0.1:5673/')
+  expect(url({ listen: ':5673' })).toBe('amqp://guest:guest@127.0.0.1:5673/')
+  expect(url({ listen: '[::1]:5673' })).toBe('amqp://guest:guest@[::1]:5673/')
+  for (const bus of [{}, { listen: '127.0.0.1:0' }]) expect(url(bus)).toBeUndefined()
 })
 
 test.each([

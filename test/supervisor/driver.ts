@@ -14,6 +14,8 @@ export interface FakeChild {
   readonly heard: ToChild[]
   /** Hooks it was asked to run and has not answered yet. */
   readonly hooks: Extract<ToChild, { type: 'hook' }>[]
+  /** A command of `preStart`, which ends when it is done. */
+  readonly isStep: boolean
   isReady: boolean
   killed: boolean
 }
@@ -21,6 +23,17 @@ export interface FakeChild {
 const restart = { minMs: 100, maxMs: 1_000, maxCrashes: 3, windowMs: 60_000 }
 const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0, threadHeapMb: 0 }
 const unit = { entry: '/app/x.ts', kind: 'process' as const, heartbeatTimeoutMs: 10_000, startTimeoutMs: 5_000, ...limits, restart }
+
+/** A unit of a command that replaces itself strictly. */
+export const command = {
+  command: ['/bin/true'],
+  cwd: '/',
+  env: {},
+  ready: 'started',
+  startTimeoutMs: 5_000,
+  stopSignal: 'SIGTERM',
+} as const
+export const oldFirst = { ...command, replace: 'old-first', instances: 2, ...limits, restart } as const
 
 export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
   return {
@@ -41,6 +54,8 @@ export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
     consumers: { video: { ...unit, instances: 2 } },
     hooks: ['onStarting'],
     workerHooks: [],
+    exec: {},
+    preStart: [],
     gracefulTimeoutMs: 10_000,
     hookTimeoutMs: 5_000,
     onPermanentFailure: 'exit',
@@ -166,7 +181,8 @@ export class Driver {
       if (!this.file) this.exit(child, 78)
     } else if (last?.type === 'start' && !this.#started.has(child.id)) {
       this.#started.add(child.id)
-      this.ready(child)
+      if (child.isStep) this.exit(child)
+      else this.ready(child)
     } else return false
     return true
   }
@@ -191,6 +207,7 @@ export class Driver {
           label: command.label,
           heard: [],
           hooks: [],
+          isStep: command.spec?.ready === 'exit',
           isReady: false,
           killed: false,
         })

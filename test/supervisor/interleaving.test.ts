@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { test } from 'vitest'
 import type { Event, MasterSignal } from '../../src/supervisor/events.ts'
-import { config, Driver, type FakeChild, running } from './driver.ts'
+import { command, config, Driver, type FakeChild, oldFirst, running } from './driver.ts'
 
 type Step =
   /** Child `who`, counted round, does what it ought to do next. */
@@ -120,6 +120,8 @@ function edited({
     hooks: hooks ? ['preFork', 'childExit', 'nworkersChanged', 'onExit'] : [],
     web: { ...base.web, bind: [`127.0.0.1:${port}`], workers, maxRequests: 10, maxLifetimeMs: 20_000 },
     consumers: instances === 0 ? {} : { video: { ...video, instances } },
+    exec: { cron: { ...oldFirst, maxLifetimeMs: 15_000 } },
+    preStart: hooks ? [{ ...command, onReload: true, timeoutMs: 0 }] : [],
   }
 }
 
@@ -167,6 +169,9 @@ test('every place is kept, no two reloads run at once, and a stop always ends', 
           )
           if (loading.length > 2) throw new Error(`${loading.length} config children at once`)
           const twins = twinsOf(driver)
+          // One that SIGKILL does not end is given up by the master, and so nobody's twin.
+          const crons = [...driver.children.values()].filter(({ label, killed }) => label.startsWith('cron.') && !killed)
+          if (new Set(crons.map(({ label }) => label)).size !== crons.length) throw new Error('two of what may not overlap')
           if (!reloading && twins.length > 1) throw new Error(`replaced at once: ${twins.join(', ')}`)
           const due = driver.mind.nextDeadline()
           if (due !== undefined && Number.isNaN(due)) throw new Error('no time for the next tick')

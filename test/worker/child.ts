@@ -114,6 +114,8 @@ export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
     consumers: {},
     hooks: [],
     workerHooks: [],
+    exec: {},
+    preStart: [],
     gracefulTimeoutMs: 5_000,
     hookTimeoutMs: 5_000,
     onPermanentFailure: 'exit',
