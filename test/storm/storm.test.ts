@@ -10,9 +10,9 @@ const REPORT = process.env['OMNIBUS_FAULTS_REPORT']
 describe.each([
   ['the built-in broker', true, async () => undefined],
   ['RabbitMQ', hasRabbit(), sharedRabbit],
-])('reloads one after the other, with messages on %s', (broker, available, busUrl) => {
+])('F7 reload storm with messages on %s', (broker, available, busUrl) => {
   test.runIf(available)(
-    'lose no request, no connection and no message, and let nothing grow',
+    'loses no request, no connection and no message, and lets nothing grow',
     async () => {
       const seen = await storm({ busUrl: await busUrl(), reloads, everyMs: 300 })
       if (REPORT !== undefined) appendFileSync(REPORT, `${JSON.stringify({ broker, ...row(seen) })}\n`)
@@ -33,7 +33,7 @@ function row({ done, failures, published, lost, twice, descriptors, residentMb }
   const kinds = [...done].map(([kind, count]) => `${count} ${kind}`).join(', ')
   const [from, to] = [descriptors, residentMb].map(([early, late]) => `${early} → ${late}`)
   return {
-    fault: 'Reload storm',
+    fault: 'F7 reload storm',
     did: `${reloads} reloads, the next at once or after 300 ms, under ${kinds}, and ${published} messages`,
     seen: `${failures.length} failed or hung, ${lost.length} messages lost, ${twice.length} twice; the master's descriptors ${from}, MiB ${to}`,
   }
