@@ -41,9 +41,16 @@ async function show({ json = false, watch = false, ...flags }: StatusFlags): Pro
 }
 
 function describe(now: Status & { readonly pid: number }): string {
-  const { pid, phase, ready, reasons, urls, generation, reloading, lastReloadRefusal, predecessor, successor, units } = now
+  const { pid, phase, ready, degraded, reasons, urls, generation, reloading, lastReloadRefusal, predecessor, successor, units } = now
   const place = urls.length === 0 ? '' : ` on ${urls.join(', ')}`
-  const state = ready ? 'ready' : phase === 'running' ? `not ready: ${reasons.map(printable).join(', ')}` : phase
+  const state =
+    ready && !degraded
+      ? 'ready'
+      : ready
+        ? `degraded: ${reasons.map(printable).join(', ')}`
+        : phase === 'running'
+          ? `not ready: ${reasons.map(printable).join(', ')}`
+          : phase
   return [
     `Master ${pid}${place}, ${state}${reloading ? ', reloading' : ''}; ${generation} reloads`,
     ...(predecessor === undefined ? [] : [`It takes over from master ${predecessor}, which still runs`]),

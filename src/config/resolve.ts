@@ -47,7 +47,7 @@ const restart = object<RestartConfig>({
   maxCrashes: whole({ min: 1 }),
   windowMs: whole({ min: 1 }),
 })
-const limits = { maxLifetimeMs: whole(), maxLifetimeJitterMs: whole(), maxMemoryMb: whole() }
+const limits = { minReady: whole(), maxLifetimeMs: whole(), maxLifetimeJitterMs: whole(), maxMemoryMb: whole() }
 const threads = { kind: oneOf(['process', 'thread']), threadHeapMb: whole(), preload: path }
 const unit = { entry: path, ...threads, heartbeatTimeoutMs: whole(), startTimeoutMs: whole({ min: 1 }), ...limits, restart }
 const count = whole({ min: 1, max: 1024 })
@@ -264,8 +264,8 @@ function checkThreads(binds: readonly string[], node: string, problems: Problem[
 
 type Limits = Pick<ConsumerConfig, keyof typeof limits>
 
-function limitsOf({ maxLifetimeMs = 0, maxLifetimeJitterMs = 0, maxMemoryMb = 0 }: Limits): Required<Limits> {
-  return { maxLifetimeMs, maxLifetimeJitterMs, maxMemoryMb }
+function limitsOf({ minReady = 1, maxLifetimeMs = 0, maxLifetimeJitterMs = 0, maxMemoryMb = 0 }: Limits): Required<Limits> {
+  return { minReady, maxLifetimeMs, maxLifetimeJitterMs, maxMemoryMb }
 }
 
 /** The entry's absolute path, which may hold a wrong one where a problem was found. */

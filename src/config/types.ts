@@ -71,6 +71,8 @@ export interface WebConfig {
   maxRequests?: number
   /** Up to this many are added, at random for each worker, so that they do not go at the same time. @default 0 */
   maxRequestsJitter?: number
+  /** So many of its processes must be ready for the whole to be; all of them where it is larger. 0 to do without. @default 1 */
+  minReady?: number
   /** A process this old is replaced, the new one first. Milliseconds; 0 never. @default 0 */
   maxLifetimeMs?: number
   /** Up to this much is added, at random for each process. Milliseconds. @default 0 */
@@ -95,6 +97,8 @@ export interface ConsumerConfig {
   heartbeatTimeoutMs?: number
   /** It must be loaded and connected by then. Milliseconds. @default 30_000 */
   startTimeoutMs?: number
+  /** So many of its processes must be ready for the whole to be; all of them where it is larger. 0 to do without. @default 1 */
+  minReady?: number
   /** A process this old is replaced, the new one first. Milliseconds; 0 never. @default 0 */
   maxLifetimeMs?: number
   /** Up to this much is added, at random for each process. Milliseconds. @default 0 */

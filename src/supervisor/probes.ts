@@ -19,7 +19,7 @@ export async function startProbes(bound: Bound, status: () => Status): Promise<P
         // Also while it stops: who probes this waits for the start alone.
         return answer(response, ['running', 'stopping'].includes(now.phase) ? 200 : 503, { phase: now.phase })
       case '/readyz':
-        return answer(response, now.ready ? 200 : 503, { ready: now.ready, reasons: now.reasons })
+        return answer(response, now.ready ? 200 : 503, { ready: now.ready, degraded: now.degraded, reasons: now.reasons })
       case '/status':
         return answer(response, 200, { pid: process.pid, ...now })
       default:

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig } from '../config/types.ts'
 import { becomeHost, headOf, killChild, LOADER_STOP_MS, retire, spawnChild, spawnLoader, stopChild } from './children.ts'
+import { changesBetween } from './changes.ts'
 import type { Event } from './events.ts'
 import { tellHook } from './hooks.ts'
 import { pauseRenewals } from './renewal.ts'
@@ -58,6 +59,8 @@ export function reloadLoaded(state: State, reload: Reload, loaded: ResolvedConfi
   if ((old.web === undefined) !== (loaded.web === undefined)) {
     return refuse(state, reload, `the config ${loaded.web ? 'now has' : 'no longer has'} a \`web\` part, which needs a restart`)
   }
+  const changes = changesBetween(old, loaded)
+  if (changes.length > 0) log(state, 'info', `The config has changed: ${changes.join(', ')}`, { changes })
   const later = needsRestart(old, loaded)
   if (later.length > 0) log(state, 'warn', `Changed, but needs a restart to count: ${later.join(', ')}`, { keys: later })
   reload.config = keepUnchangeable(old, loaded)

@@ -2,15 +2,17 @@
 import { isConnecting } from './children.ts'
 import type { UnitStatus } from './protocol.ts'
 import { now, type Slot, type State } from './state.ts'
-import { isWorker } from './units.ts'
+import { isWorker, type Unit } from './units.ts'
 
 export type UnitState = 'waiting' | 'starting' | 'connecting' | 'ready' | 'stopping' | 'restarting' | 'resting' | 'failed'
 
 export interface Status {
   readonly phase: State['phase']
-  /** Answers requests and handles messages: every unit is ready, connected and subscribed. */
+  /** Answers requests and handles messages: of every unit, `minReady` processes are ready, connected and subscribed. */
   readonly ready: boolean
-  /** Why it is not ready; empty when it is. */
+  /** It is ready, but not all of it. */
+  readonly degraded: boolean
+  /** What is not ready; empty when all is. */
   readonly reasons: readonly string[]
   /** Where the web part listens. */
   readonly urls: readonly string[]
@@ -42,9 +44,11 @@ export interface UnitReport extends UnitStatus {
 export function statusOf(state: State): Status {
   const slots = [...state.slots.values()]
   const reasons = [...(state.phase === 'running' ? [] : [state.phase]), ...slots.flatMap((slot) => unreadiness(state, slot))]
+  const ready = state.phase === 'running' && state.units.every((unit) => hasQuorum(state, unit))
   return {
     phase: state.phase,
-    ready: reasons.length === 0,
+    ready,
+    degraded: ready && reasons.length > 0,
     reasons,
     urls: state.urls,
     generation: state.generation,
@@ -79,6 +83,11 @@ function stateOf({ resting }: State, { unit, failed, current, retryAt }: Slot): 
   if (current.killedAt !== undefined) return 'stopping'
   if (current.phase === 'forking' || current.phase === 'loading' || current.phase === 'loaded') return 'starting'
   return current.phase === 'starting' && isConnecting(current) ? 'connecting' : current.phase
+}
+
+function hasQuorum(state: State, { name, minReady = Infinity }: Unit): boolean {
+  const slots = [...state.slots.values()].filter(({ unit }) => unit.name === name)
+  return slots.filter((slot) => unreadiness(state, slot).length === 0).length >= Math.min(minReady, slots.length)
 }
 
 function unreadiness(state: State, slot: Slot): string[] {

@@ -29,6 +29,8 @@ export interface Unit {
   /** 0 never. */
   readonly heartbeatTimeoutMs: number
   readonly restart: ResolvedRestart
+  /** So many of its processes must be ready for the whole to be; absent: all. */
+  readonly minReady?: number
   /** When a process is replaced that works well; absent: never. */
   readonly limits?: Limits
 }
@@ -54,7 +56,7 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
     })
   }
   for (const [name, consumer] of Object.entries(consumers)) {
-    const { startTimeoutMs, heartbeatTimeoutMs } = consumer
+    const { startTimeoutMs, heartbeatTimeoutMs, minReady } = consumer
     rest.push({
       name,
       stage: 'consumers',
@@ -64,12 +66,13 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
       startTimeoutMs,
       heartbeatTimeoutMs,
       restart: consumer.restart,
+      minReady,
       limits: consumer,
     })
   }
   for (const [name, exec] of Object.entries(config.exec)) rest.push(commandUnit(name, exec))
   if (web) {
-    const { startTimeoutMs, heartbeatTimeoutMs } = web
+    const { startTimeoutMs, heartbeatTimeoutMs, minReady } = web
     rest.push({
       name: 'web',
       stage: 'web',
@@ -78,6 +81,7 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
       startTimeoutMs,
       heartbeatTimeoutMs,
       restart: web.restart,
+      minReady,
       limits: web,
     })
   }

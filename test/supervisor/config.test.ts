@@ -42,7 +42,7 @@ describe('defaults', () => {
 
   test('a web part and a consumer need no more than their entries', () => {
     const restart = { minMs: 100, maxMs: 30_000, maxCrashes: 5, windowMs: 60_000 }
-    const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0 }
+    const limits = { minReady: 1, maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0 }
     const resolved = resolve({ web, consumers: { video: { entry: './video.ts' } } })
     expect(resolved.web).toEqual({
       entry: join(root, 'web.ts'),

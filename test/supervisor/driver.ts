@@ -21,7 +21,7 @@ export interface FakeChild {
 }
 
 const restart = { minMs: 100, maxMs: 1_000, maxCrashes: 3, windowMs: 60_000 }
-const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0, threadHeapMb: 0 }
+const limits = { minReady: 1, maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0, threadHeapMb: 0 }
 const unit = { entry: '/app/x.ts', kind: 'process' as const, heartbeatTimeoutMs: 10_000, startTimeoutMs: 5_000, ...limits, restart }
 
 /** A unit of a command that replaces itself strictly. */

@@ -78,7 +78,7 @@ export async function house(options: HouseOptions = {}): Promise<House> {
       return waitFor(
         async () => {
           const now = await status()
-          return now.ready && !now.reloading && now
+          return now.ready && !now.degraded && !now.reloading && now
         },
         { what: 'the house to be ready' },
       ).catch((error: unknown) => {

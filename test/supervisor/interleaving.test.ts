@@ -217,8 +217,8 @@ test('left in peace with a config that works, it always gets ready again', () =>
       driver.signal('SIGHUP')
       calm(400)
       if (driver.exitCode !== undefined) return
-      const { ready, reasons, reloading } = driver.mind.status()
-      if (!ready || reloading)
+      const { ready, degraded, reasons, reloading } = driver.mind.status()
+      if (!ready || degraded || reloading)
         throw new Error(`not ready: ${reasons.join(', ')}; reloading ${reloading}\n${driver.logs.slice(-10).join('\n')}`)
       const expected = 6
       if (driver.children.size !== expected) throw new Error(`${driver.children.size} processes, expected ${expected}`)

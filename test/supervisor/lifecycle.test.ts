@@ -4,10 +4,12 @@ import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { runToEnd } from '../support/process.ts'
 import { isAlive } from '../support/processes.ts'
 import { waitFor } from '../support/wait.ts'
 import { childrenOf, commandLine, house } from './house.ts'
 
+const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const consumers = { video: { entry: './video.ts', instances: 2 } }
 const pidOf = (message: string): number => Number(/(\d+)$/.exec(message)?.[1])
 const at = (messages: readonly string[], pattern: RegExp): number => {
@@ -42,7 +44,7 @@ describe('start', () => {
     expect(ready.status).toBe(503)
     // It has started all the same.
     expect((await fetch(`${h.probes}/startupz`)).status).toBe(200)
-    expect(await ready.json()).toEqual({ ready: false, reasons: ['video.1 is connecting', 'video.2 is connecting'] })
+    expect(await ready.json()).toEqual({ ready: false, degraded: false, reasons: ['video.1 is connecting', 'video.2 is connecting'] })
   })
 
   test('a unit that crashes is started again', async () => {
@@ -65,12 +67,29 @@ describe('start', () => {
   test("with 'degrade' the rest goes on without it", async () => {
     await using h = await house({ config: { onPermanentFailure: 'degrade' }, behaviours: { 'web.1': 'exit' } })
     await h.said(/Listening on/)
-    const { ready, units } = await h.status()
-    expect(ready).toBe(false)
-    expect(units).toMatchObject([
+    const probe = async (): Promise<unknown> => {
+      const answer = await fetch(`${h.probes}/readyz`)
+      return { status: answer.status, ...((await answer.json()) as object) }
+    }
+    expect((await h.status()).units).toMatchObject([
       { label: 'web.1', state: 'failed', failure: 'ended with code 3' },
       { label: 'web.2', state: 'ready' },
     ])
+    // One worker is enough, unless more are asked for.
+    expect(await probe()).toEqual({ status: 200, ready: true, degraded: true, reasons: ['web.1 is failed'] })
+    const control = await runToEnd(process.execPath, [main, 'status', '--config', h.folder], { label: 'status' })
+    expect(control.output).toContain('degraded: web.1 is failed')
+    h.behave({})
+    const web = { entry: './web.ts', workers: 2, bind: `127.0.0.1:${h.port}`, minReady: 2 }
+    h.configure({ onPermanentFailure: 'degrade', web })
+    h.master.signal('SIGHUP')
+    await h.said('The config has changed: web.minReady 1 → 2')
+    await h.ready()
+    h.behave({ web: 'exit' })
+    const [worker] = (await h.status()).units
+    process.kill(worker?.pid ?? 0, 'SIGKILL')
+    await h.said(/web\.1 ended with code 3; given up/, { from: h.master.lines.findIndex((line) => line.includes('Reloaded')) })
+    expect(await probe()).toEqual({ status: 503, ready: false, degraded: false, reasons: ['web.1 is failed'] })
     expect((await fetch(`${h.probes}/livez`)).status).toBe(200)
   })
 

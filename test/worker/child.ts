@@ -104,7 +104,7 @@ export function startChild(role: Role, options: ChildOptions = {}): Child {
 
 export type WebConfig = NonNullable<ResolvedConfig['web']>
 
-const limits = { maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0, threadHeapMb: 0 }
+const limits = { minReady: 1, maxLifetimeMs: 0, maxLifetimeJitterMs: 0, maxMemoryMb: 0, threadHeapMb: 0 }
 const restart = { minMs: 20, maxMs: 200, maxCrashes: 5, windowMs: 60_000 }
 
 export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
