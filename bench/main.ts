@@ -1,12 +1,14 @@
 /**
- * `npm run bench [-- clients | brokers] [--rounds N] [--scale N]`: AMQP clients and brokers side by side in one run, interleaved,
- * medians of the rounds, as Markdown. Trust ratios and CPU per message; absolute rates belong to the machine.
+ * `npm run bench [-- clients | brokers | supervisors | MEASURE ...] [--rounds N] [--scale N] [--only NAME]`: AMQP clients, brokers, and supervisors
+ * of web apps, each side by side in one run, interleaved, medians of the rounds, as Markdown. Trust ratios and CPU; absolute rates
+ * belong to the machine.
  */
 import { parseArgs } from 'node:util'
 import { startRabbit } from '../test/support/rabbitmq.ts'
 import { benchBrokers } from './amqp/brokers.ts'
 import { benchClients } from './amqp/clients.ts'
 import { machine } from './amqp/report.ts'
+import { benchSupervisors, MEASURES } from './supervisor/index.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -14,16 +16,22 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     /** Of the numbers of messages: 0.1 for a quick look. */
     scale: { type: 'string', default: '1' },
+    /** Of the supervisors: those whose name holds this text. */
+    only: { type: 'string', default: '' },
   },
 })
 const options = { rounds: Number(values.rounds), scale: Number(values.scale) }
-const asked = (what: string): boolean => positionals.length === 0 || positionals.includes(what)
+const measures = MEASURES.filter((measure) => positionals.includes(measure))
+const known: readonly string[] = ['clients', 'brokers', 'supervisors', ...MEASURES]
+const unknown = positionals.find((name) => !known.includes(name))
+if (unknown !== undefined) throw new Error(`there is no benchmark "${unknown}"; there are ${known.join(', ')}`)
+const asked = (...names: readonly string[]): boolean => positionals.length === 0 || names.some((name) => positionals.includes(name))
 
-const rabbit = await startRabbit()
-try {
+if (asked('clients', 'brokers')) {
+  await using rabbit = await startRabbit()
   process.stdout.write(`${await machine(rabbit)}\n`)
   if (asked('clients')) await benchClients(rabbit, options)
   if (asked('brokers')) await benchBrokers(rabbit, options)
-} finally {
-  await rabbit[Symbol.asyncDispose]()
 }
+if (asked('supervisors', ...MEASURES))
+  await benchSupervisors(measures.length > 0 ? measures : MEASURES, { rounds: options.rounds, only: values.only })

@@ -106,8 +106,9 @@ test('what the first worker compiled, the second one does not compile again, eve
   {
     await using first = startWeb(entry, socket, { env })
     await first.message('ready')
-    // A beat of a unit that is ready: the cache was written before it.
-    await waitFor(() => first.status()?.requests === 0, { what: 'the first beat after the start' })
+    // The cache is written before a unit that is ready beats again.
+    const told = first.beats()
+    await waitFor(() => first.beats() > told, { what: 'the first beat after the start' })
   }
   await using second = startWeb(entry, socket, { env: { ...env, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' } })
   await second.message('ready')
