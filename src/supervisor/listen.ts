@@ -54,6 +54,8 @@ export function unusable(key: string, address: string, cause: unknown): ConfigEr
     ENOTSOCK: 'a descriptor of a socket',
     EINVAL: 'a stream socket that is not connected',
   }
+  // So it is of a unix socket whose folder is missing, too.
+  if (address.startsWith('unix:')) expected['EACCES'] = 'a path in a folder that exists and may be written'
   const got = codeOf(cause) === 'EADDRINUSE' ? `${address}, which another program listens on` : `${address}: ${messageOf(cause)}`
   return new ConfigError('The configuration', [{ path: key, expected: expected[codeOf(cause) ?? ''] ?? 'an address to listen on', got }], {
     cause,

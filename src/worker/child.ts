@@ -1,11 +1,12 @@
 /** The life of a child: load, start, beat, stop, and every way it can fail. */
 import { channel as diagnostics } from 'node:diagnostics_channel'
 import { flushCompileCache } from 'node:module'
-import { messageOf, OmnibusError } from '../core/errors.ts'
+import { ConfigError, messageOf, OmnibusError } from '../core/errors.ts'
 import { FAULTS_CHANNEL, type FromChild, type ToChild, type UnitStatus } from '../supervisor/protocol.ts'
 import type { Channel } from './channel.ts'
 import { deadlineIn, within } from './deadline.ts'
 import { tellFailure } from './failure.ts'
+import { idle } from './idle.ts'
 import type { Log } from './log.ts'
 import type { LoadMessage, RoleHost, StartMessage, StopReason, Unit } from './unit.ts'
 import { NO_HOOKS } from './worker-hooks.ts'
@@ -58,7 +59,11 @@ export function runChild(host: RoleHost, channel: Channel, log: Log, remark?: st
 
   const load = async (message: LoadMessage): Promise<void> => {
     if (host.load === undefined) throw new TypeError('"load" is for the config role alone')
-    await channel.send({ type: 'loaded', config: await host.load(message) })
+    const config = await idle(channel, host.load(message), () => {
+      const got = 'one that waits for something that can never happen (an unsettled await)'
+      throw new ConfigError(message.file ?? 'The configuration', [{ path: 'the file', expected: 'a module that ends loading', got }])
+    })
+    await channel.send({ type: 'loaded', config })
   }
 
   const start = async (message: StartMessage): Promise<void> => {

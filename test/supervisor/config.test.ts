@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import { resolveConfig, type ResolveContext } from '../../src/config/resolve.ts'
 import type { ResolvedConfig } from '../../src/config/types.ts'
 import { ConfigError } from '../../src/core/errors.ts'
-import { redactDeep, redactText } from '../../src/core/redact.ts'
+import { redactDeep, redactText, redactUrl } from '../../src/core/redact.ts'
 import { busUrlOf, clientUrlOf } from '../../src/supervisor/protocol.ts'
 import { tempDir } from '../support/run-folder.ts'
 
@@ -308,4 +308,13 @@ test.each([
 ])('%s is written as %s', (text, expected) => {
   expect(redactText(text)).toBe(expected)
   expect(redactDeep({ a: [text], b: 1 })).toEqual({ a: [expected], b: 1 })
+})
+
+test.each([
+  ['amqp://u:p@h/v', 'amqp://u:***@h/v'],
+  ['u:p@h', '***@h'],
+  ['p@h', '***@h'],
+  ['omnibus:///data', 'omnibus:///data'],
+])('the URL %s is written as %s', (url, expected) => {
+  expect(redactUrl(url)).toBe(expected)
 })

@@ -1,4 +1,4 @@
-import type { UnitContext } from '../unit.ts'
+import type { UnitContext } from './unit.ts'
 
 /**
  * The result of `work`, unless the process or thread runs out of things to do first: then `work` can never settle, and what `onIdle`
