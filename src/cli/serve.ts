@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import type { ConfigOverrides } from '../config/types.ts'
+import { checkConfig, type CheckFlags, withCheckFlags } from './check.ts'
 import { findTarget } from './find-config.ts'
 import { wholeNumber } from './options.ts'
 
@@ -12,7 +13,7 @@ export interface ServeOptions {
 }
 
 export function serve(finish: (code: number) => void): Command {
-  return new Command('serve')
+  const command = new Command('serve')
     .description('run the web app, its consumers and hooks and, where no bus URL is set, the built-in broker')
     .argument('[CONFIG | ENTRY]', 'config file, or the module of a web app (default: ./omnibus.config.ts, .mts, .js or .mjs)')
     .option('-w, --workers <number>', 'web workers (default: the config, $WEB_CONCURRENCY or 1)', wholeNumber)
@@ -24,11 +25,14 @@ export function serve(finish: (code: number) => void): Command {
     .option('--pid <file>', 'write the pid of the master there')
     .option('--bus-url <url>', 'broker to use; several with commas (default: the config, else the built-in broker)')
     .option('--data <folder>', "the built-in broker's folder (default: the config, else .omnibus beside it)")
-    .action(async (argument: string | undefined, options: ServeOptions) => {
-      const target = findTarget(argument, process.cwd())
-      const { runMaster } = await import('../supervisor/index.ts')
-      finish(await runMaster({ ...('file' in target && target), overrides: { ...('entry' in target && target), ...overridesOf(options) } }))
-    })
+  return withCheckFlags(command).action(async (argument: string | undefined, options: ServeOptions & CheckFlags) => {
+    const { checkConfig: dry = false, printConfig: print = false } = options
+    const target = findTarget(argument, process.cwd())
+    const found = { ...('file' in target && target), overrides: { ...('entry' in target && target), ...overridesOf(options) } }
+    if (dry || print) return checkConfig(finish, print, found)
+    const { runMaster } = await import('../supervisor/index.ts')
+    finish(await runMaster(found))
+  })
 }
 
 export function overridesOf({ workers, bind, pid, busUrl, data }: ServeOptions): ConfigOverrides {

@@ -72,6 +72,18 @@ describe('check', () => {
     expect((await toEnd(['check'], cwd)).output).toMatch(/SyntaxError: .* \(.*other\.ts line 2\)/)
   })
 
+  test.each(['serve', 'work'])("as Gunicorn's flags of %s: with its other flags, without secrets, and nothing is run", async (command) => {
+    const exec = '{ py: { command: ["/bin/true"], env: { API_KEY: "canary", LANG: "C" } } }'
+    const cwd = folder({ 'omnibus.config.mjs': `export default { bus: { url: '${bus}' }, exec: ${exec} }` })
+    const { code, output } = await toEnd([command, '--print-config', '--pid', 'x.pid'], cwd)
+    expect(code).toBe(0)
+    expect(JSON.parse(output)).toMatchObject({ pidFile: join(cwd, 'x.pid'), exec: { py: { env: { API_KEY: '***', LANG: 'C' } } } })
+    expect(output).not.toContain('canary')
+    expect(await toEnd([command, '--check-config'], cwd)).toMatchObject({ code: 0, output: '' })
+    writeFileSync(join(cwd, 'omnibus.config.mjs'), 'export default { wbe: 1 }')
+    expect(await toEnd([command, '--check-config'], cwd)).toMatchObject({ code: 78, output: expect.stringContaining('wbe: expected') })
+  })
+
   test('all problems, exit 78', async () => {
     const cwd = folder({ 'my.config.mjs': 'export default { web: { entri: "x" }, gracefulTimeoutMs: 0 }' })
     const { code, output } = await toEnd(['check', 'my.config.mjs'], cwd)
