@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
+import type { ConfigOverrides } from '../config/types.ts'
 import { redactDeep } from '../core/redact.ts'
 import { EXIT } from '../supervisor/exit-codes.ts'
 import { printError } from './errors.ts'
@@ -10,8 +10,6 @@ export interface CheckFlags {
   readonly checkConfig?: boolean
   readonly printConfig?: boolean
 }
-
-const SECRET = /pass|secret|token|key|credential/i
 
 export function check(finish: (code: number) => void): Command {
   return new Command('check')
@@ -39,7 +37,7 @@ export async function checkConfig(
   try {
     const { loadConfig } = await import('../config/load.ts')
     const { config } = await loadConfig({ root: process.cwd(), ...found })
-    if (print) process.stdout.write(`${JSON.stringify(redactDeep(withoutSecrets(config)), null, 2)}\n`)
+    if (print) process.stdout.write(`${JSON.stringify(redactDeep(config), withoutValues, 2)}\n`)
   } catch (error) {
     code = printError(error)
   }
@@ -47,11 +45,8 @@ export async function checkConfig(
   process.stdout.write('', () => process.exit(code))
 }
 
-/** What commands get in their environment is known for a secret by its name alone. */
-function withoutSecrets({ exec, preStart, ...rest }: ResolvedConfig): object {
-  const hide = <T extends { readonly env: Readonly<Record<string, string>> }>({ env, ...others }: T): object => ({
-    ...others,
-    env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, SECRET.test(name) ? '***' : value])),
-  })
-  return { ...rest, exec: Object.fromEntries(Object.entries(exec).map(([name, unit]) => [name, hide(unit)])), preStart: preStart.map(hide) }
+/** What is in an environment may be anybody's secret. */
+function withoutValues(key: string, value: unknown): unknown {
+  if (key !== 'env' || typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.keys(value).map((name) => [name, '***']))
 }

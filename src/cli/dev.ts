@@ -9,6 +9,7 @@ export function dev(finish: (code: number) => void): Command {
     .argument('[CONFIG | ENTRY]', 'config file, or the module of a web app (default: ./omnibus.config.ts, .mts, .js or .mjs)')
     .option('-w, --workers <number>', 'web workers (default: the config, $WEB_CONCURRENCY or 1)', wholeNumber)
     .option('-b, --bind <address>', 'host:port, :port or unix:/path (default: the config, 0.0.0.0:$PORT or 127.0.0.1:8000)')
+    .option('--env-file <file>', 'NAME=value lines for the config file and all processes; what is set already stays')
     .option('--bus-url <url>', 'broker to use; several with commas (default: the config, else the built-in broker)')
     .option('--data <folder>', "the built-in broker's folder (default: the config, else .omnibus beside it)")
     .action(async (argument: string | undefined, options: ServeOptions) => {

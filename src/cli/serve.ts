@@ -8,6 +8,7 @@ export interface ServeOptions {
   readonly workers?: number
   readonly bind?: readonly string[]
   readonly pid?: string
+  readonly envFile?: string
   readonly busUrl?: string
   readonly data?: string
 }
@@ -23,6 +24,7 @@ export function serve(finish: (code: number) => void): Command {
       (address: string, all: readonly string[] | undefined) => [...(all ?? []), address],
     )
     .option('--pid <file>', 'write the pid of the master there')
+    .option('--env-file <file>', 'NAME=value lines for the config file and all processes; what is set already stays')
     .option('--bus-url <url>', 'broker to use; several with commas (default: the config, else the built-in broker)')
     .option('--data <folder>', "the built-in broker's folder (default: the config, else .omnibus beside it)")
   return withCheckFlags(command).action(async (argument: string | undefined, options: ServeOptions & CheckFlags) => {
@@ -35,11 +37,12 @@ export function serve(finish: (code: number) => void): Command {
   })
 }
 
-export function overridesOf({ workers, bind, pid, busUrl, data }: ServeOptions): ConfigOverrides {
+export function overridesOf({ workers, bind, pid, envFile, busUrl, data }: ServeOptions): ConfigOverrides {
   return {
     ...(workers !== undefined && { workers }),
     ...(bind !== undefined && { bind }),
     ...(pid !== undefined && { pidFile: pid }),
+    ...(envFile !== undefined && { envFile }),
     ...(busUrl !== undefined && { busUrl }),
     ...(data !== undefined && { data }),
   }

@@ -5,6 +5,7 @@ import { overridesOf } from './serve.ts'
 
 interface WorkOptions {
   readonly pid?: string
+  readonly envFile?: string
   readonly busUrl?: string
   readonly data?: string
 }
@@ -14,6 +15,7 @@ export function work(finish: (code: number) => void): Command {
     .description('run consumers and hooks without the web app, and the built-in broker where no bus URL is set')
     .argument('[CONFIG]', 'config file (default: ./omnibus.config.ts, .mts, .js or .mjs)')
     .option('--pid <file>', 'write the pid of the master there')
+    .option('--env-file <file>', 'NAME=value lines for the config file and all processes; what is set already stays')
     .option('--bus-url <url>', 'broker to use; several with commas (default: the config, else the built-in broker)')
     .option('--data <folder>', "the built-in broker's folder (default: the config, else .omnibus beside it)")
   return withCheckFlags(command).action(async (argument: string | undefined, options: WorkOptions & CheckFlags) => {

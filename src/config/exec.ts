@@ -53,7 +53,7 @@ const COMMAND: Fields<Command> = { command, cwd: filled, env: record(text()) }
 
 /** `limits` and `restart` are those of every unit. */
 export const execFields = (
-  shared: Pick<Fields<ExecConfig>, 'instances' | 'maxLifetimeMs' | 'maxLifetimeJitterMs' | 'maxMemoryMb' | 'restart'>,
+  shared: Pick<Fields<ExecConfig>, 'instances' | 'minReady' | 'maxLifetimeMs' | 'maxLifetimeJitterMs' | 'maxMemoryMb' | 'restart'>,
 ): Pick<Fields<OmnibusConfig>, 'exec' | 'preStart'> => ({
   exec: record(
     object<ExecConfig>({

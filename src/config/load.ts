@@ -2,8 +2,9 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { ConfigError, messageOf, OmnibusError } from '../core/errors.ts'
+import { ConfigError, messageOf, OmnibusError, type Problem } from '../core/errors.ts'
 import { redactText } from '../core/redact.ts'
+import { readEnvFile } from './processes.ts'
 import { resolveConfig } from './resolve.ts'
 import type { Environment } from './environment.ts'
 import type { Hooks } from './hooks.ts'
@@ -29,9 +30,18 @@ export interface LoadedConfig {
 export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const { root, overrides = {}, env = process.env } = options
   const file = options.file === undefined ? undefined : resolve(root, options.file)
+  const outside = { ...env }
+  if (overrides.envFile !== undefined) setFrom(resolve(root, overrides.envFile))
   const exported = file === undefined ? {} : await defaultExportOf(file)
-  const config = resolveConfig(exported, { file, root, overrides, env })
+  const config = resolveConfig(exported, { file, root, overrides, env: outside })
   return { config, hooks: hooksIn(exported) }
+}
+
+/** For the code of the config file, which may read what the flag's file says. */
+function setFrom(envFile: string): void {
+  const problems: Problem[] = []
+  for (const [name, value] of Object.entries(readEnvFile(envFile, '--env-file', problems))) process.env[name] ??= value
+  if (problems.length > 0) throw new ConfigError('The configuration', problems)
 }
 
 /** The file's hooks alone, for a worker: the master's config, which names the file, has been checked. Throws `ConfigError`. */

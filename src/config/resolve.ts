@@ -11,6 +11,7 @@ import { ADDRESS_EXPECTED, binds, isNetwork, normalAddress, normalBind } from '.
 import { defaultBind, defaultWorkers, type Environment } from './environment.ts'
 import { execFields, resolveExec, resolveStep } from './exec.ts'
 import { HOOKS, type Hooks, SERVER_HOOKS, WORKER_HOOKS } from './hooks.ts'
+import { processFields, resolveProcesses } from './processes.ts'
 import type {
   BusConfig,
   ConfigOverrides,
@@ -86,6 +87,7 @@ const FIELDS: Fields<OmnibusConfig> = {
   restart,
   onPermanentFailure: oneOf(['exit', 'degrade']),
   pidFile: path,
+  ...processFields,
   probes: address,
   log: object({ level: oneOf(['debug', 'info', 'warn', 'error']) }),
 }
@@ -95,6 +97,7 @@ const FLAGS: Fields<ConfigOverrides> = {
   workers: count,
   bind: binds,
   pidFile: path,
+  envFile: path,
   busUrl: busUrl as Field<string>,
   data: path,
   listen: address,
@@ -105,6 +108,7 @@ const FLAG_NAMES: Record<keyof ConfigOverrides, string> = {
   workers: '--workers',
   bind: '--bind',
   pidFile: '--pid',
+  envFile: '--env-file',
   busUrl: '--bus-url',
   data: '--data',
   listen: '--listen',
@@ -112,12 +116,15 @@ const FLAG_NAMES: Record<keyof ConfigOverrides, string> = {
 
 /** Throws `ConfigError` with every problem found. */
 export function resolveConfig(input: unknown, context: ResolveContext): ResolvedConfig {
-  const { file, root, env = {}, node = process.versions.node } = context
+  const { file, root, env: outside = {}, node = process.versions.node } = context
   const problems: Problem[] = []
   const config = readConfig(input, problems)
   const flags = readFlags(context.overrides ?? {}, problems)
   const base = file === undefined ? root : dirname(file)
   const own = { ...RESTART, ...config.restart }
+  const envFile = flags.envFile === undefined ? undefined : resolve(root, flags.envFile)
+  const processes = resolveProcesses(config, { base, envFile, env: outside, problems })
+  const env = { ...outside, ...processes.env }
 
   const web = resolveWeb({ config, flags, base, root, own, env, node, problems })
   const consumers = Object.entries(config.consumers ?? {}).map(([name, consumer]) => {
@@ -159,6 +166,7 @@ export function resolveConfig(input: unknown, context: ResolveContext): Resolved
     onPermanentFailure: config.onPermanentFailure ?? 'exit',
     restart: own,
     ...(pidFile !== undefined && { pidFile }),
+    processes,
     ...(config.probes !== undefined && { probes: inFull(config.probes, base) }),
     logLevel: config.log?.level ?? 'info',
   }

@@ -21,6 +21,21 @@ export interface OmnibusConfig {
   onPermanentFailure?: 'exit' | 'degrade'
   /** Where the master writes its pid. @default none */
   pidFile?: string
+  /**
+   * Whose the processes are that the master starts, but for the hook host; a name or a number. The master has to be root's and stays it.
+   * @default the master's
+   */
+  user?: string | number
+  /** @default the user's primary group */
+  group?: string | number
+  /** Of all processes, in octal digits such as '027'. @default the master's */
+  umask?: string | number
+  /** Working directory of all processes but the master, relative to the config file. @default the master's */
+  chdir?: string
+  /** Added to the environment of all processes but the master; before what is set outside. */
+  env?: Record<string, string>
+  /** The same from a file of `NAME=value` lines, read anew in each reload; after what is set outside. */
+  envFile?: string
   /** `host:port` or `unix:/path` of /livez, /startupz, /readyz and /status. @default none */
   probes?: string
   log?: { level?: 'debug' | 'info' | 'warn' | 'error' }
@@ -139,6 +154,8 @@ export interface ExecConfig extends Command {
    * @default 'old-first' where `ready` is a port or a URL, else 'new-first'
    */
   replace?: 'new-first' | 'old-first'
+  /** So many of its processes must be ready for the whole to be; all of them where it is larger. 0 to do without. @default 1 */
+  minReady?: number
   /** A process this old is replaced. Milliseconds; 0 never. @default 0 */
   maxLifetimeMs?: number
   /** Up to this much is added, at random for each process. Milliseconds. @default 0 */
@@ -181,6 +198,14 @@ type Resolved<T extends WebConfig | ConsumerConfig> = Required<Omit<T, 'restart'
   readonly preload?: string
 }
 
+export interface ResolvedProcesses {
+  readonly uid?: number
+  readonly gid?: number
+  readonly umask?: number
+  readonly chdir?: string
+  readonly env: Readonly<Record<string, string>>
+}
+
 export interface ResolvedConfig {
   /** The config file, absolute; absent when everything came from flags. */
   readonly file?: string
@@ -204,6 +229,7 @@ export interface ResolvedConfig {
   readonly onPermanentFailure: 'exit' | 'degrade'
   readonly restart: ResolvedRestart
   readonly pidFile?: string
+  readonly processes: ResolvedProcesses
   readonly probes?: string
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
 }
@@ -214,6 +240,7 @@ export interface ConfigOverrides {
   readonly workers?: number
   readonly bind?: string | readonly string[]
   readonly pidFile?: string
+  readonly envFile?: string
   readonly busUrl?: string
   readonly data?: string
   readonly listen?: string

@@ -21,6 +21,7 @@ import { BUS_URL_VARIABLE, busUrlOf, clientUrlOf, type FromChild } from './proto
 import { type Notifier, takeNotifier } from './notify.ts'
 import { onMasterSignals } from './signals.ts'
 import { Sockets } from './sockets.ts'
+import { prepareSurroundings, surroundingsOf } from './surroundings.ts'
 import { createSupervision, type Supervision } from './supervision.ts'
 import { type Predecessor, startSuccessor, type Successor, takePredecessor, whyNoSuccessor } from './takeover.ts'
 
@@ -156,7 +157,8 @@ class Master {
   }
 
   #spawn({ child, role, label, config, spec }: Extract<Command, { type: 'spawn' }>): void {
-    const env = { ...process.env, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) }
+    const { env: own, ...identity } = surroundingsOf(role, config)
+    const env = { ...process.env, ...own, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) }
     const options = {
       guard: this.#guard,
       onMessage: (message: FromChild) => {
@@ -175,13 +177,14 @@ class Master {
               role,
               label,
               env,
+              ...identity,
               listenFds: role === 'web' ? this.#sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
               preload: this.#watch && role !== 'broker' ? workerScript('dev/main') : undefined,
             },
             { ...options, workerScript: this.#workerScript, onLine: this.#log.childLine },
           )
         : startCommand(
-            { spec, env: { ...env, ...(config && clientEnvironment(config)) } },
+            { spec, ...identity, env: { ...env, ...(config && clientEnvironment(config)) } },
             { ...options, write: (line, pid) => this.#log.commandLine(label, pid, line) },
           )
     this.#processes.set(child, started)
@@ -199,6 +202,7 @@ class Master {
 
   async #prepare(config: ResolvedConfig): Promise<void> {
     try {
+      prepareSurroundings(config)
       if (config.pidFile !== undefined) this.#pidFile = writePidFile(config.pidFile, { second: this.#predecessor !== undefined })
       if (config.web) await this.#sockets.open(config.web.bind, config.web.backlog)
       if (config.probes !== undefined) {

@@ -4,14 +4,14 @@ import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 import type { Guard } from './guard.ts'
 import type { FromChild, Role, ToChild } from './protocol.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** Where a web worker finds the first listening socket: after stdio and the IPC channel. */
 const LISTEN_FD = 4
 
-export interface SpawnRequest {
+export interface SpawnRequest extends Surroundings {
   readonly role: Role
   readonly label: string
-  readonly env: Readonly<Record<string, string | undefined>>
   readonly listenFds: readonly number[]
   /** A module to be loaded before all else, in its threads too. */
   readonly preload?: string | undefined
@@ -48,7 +48,7 @@ export interface Process {
 const LAST_OUTPUT_MS = 500
 
 export function startProcess(request: SpawnRequest, options: ProcessOptions): Process {
-  const { role, env, listenFds, preload } = request
+  const { role, uid, gid, cwd, env, listenFds, preload } = request
   let { label } = request
   const places = listenFds.map((_, index) => LISTEN_FD + index)
   const output = options.onLine ? 'pipe' : 'inherit'
@@ -63,6 +63,9 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
     // A process group of its own: a terminal's Ctrl-C reaches the master alone, and the child's own children can be killed with it.
     child = spawn(process.execPath, args, {
       detached: true,
+      uid,
+      gid,
+      cwd,
       env,
       stdio: ['ignore', output, output, 'ipc', ...listenFds],
     })

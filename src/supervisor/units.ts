@@ -103,7 +103,7 @@ function sizeOf(kind: 'process' | 'thread', workers: number): Pick<Unit, 'size' 
 }
 
 function commandUnit(name: string, exec: ResolvedConfig['exec'][string]): Unit {
-  const { command, cwd, env, ready, stopSignal, instances, startTimeoutMs, gracefulTimeoutMs, replace } = exec
+  const { command, cwd, env, ready, stopSignal, instances, startTimeoutMs, gracefulTimeoutMs, minReady, replace } = exec
   return {
     name,
     stage: 'consumers',
@@ -115,6 +115,7 @@ function commandUnit(name: string, exec: ResolvedConfig['exec'][string]): Unit {
     ...(gracefulTimeoutMs !== undefined && { gracefulTimeoutMs }),
     isOldFirst: replace === 'old-first',
     restart: exec.restart,
+    minReady,
     limits: exec,
   }
 }
@@ -159,6 +160,7 @@ export function needsRestart(old: ResolvedConfig, fresh: ResolvedConfig): string
     ['bus.listen', old.bus.listen, fresh.bus.listen],
     ['bus.url', old.bus.builtin, fresh.bus.builtin],
     ['pidFile', old.pidFile, fresh.pidFile],
+    ['umask', old.processes.umask, fresh.processes.umask],
     ['probes', old.probes, fresh.probes],
   ]
   return pairs.filter(([, before, after]) => before !== after).map(([name]) => name)

@@ -70,6 +70,7 @@ export function runChild(host: RoleHost, channel: Channel, log: Log, remark?: st
     stopBudgetMs = message.config.gracefulTimeoutMs
     log.setLevel(message.config.logLevel)
     log.setUnit(message.unit)
+    process.title = `omnibus ${message.unit}`
     if (remark !== undefined) log.write('debug', remark)
     started = host.start(message, {
       log,

@@ -19,8 +19,12 @@ export function configHost(): RoleHost {
       if (loaded === undefined) throw new TypeError('"start" before "load"')
       const hooks = hookRunner(loaded.hooks, config, log)
       const resources = hostResources(log)
-      // This child was started before the config said which broker it is.
+      // This child was started before the config said what of it is the other processes' from their start.
       process.env[BUS_URL_VARIABLE] = busUrlOf(config)
+      const { env, chdir, umask } = config.processes
+      Object.assign(process.env, env)
+      if (chdir !== undefined) process.chdir(chdir)
+      if (umask !== undefined) process.umask(umask)
       await hooks.run('onStarting', {})
       if (cause === 'start') await hooks.run('whenReady', {})
       if (cause === 'reload') await hooks.run('onReload', {})

@@ -22,6 +22,7 @@ const isRole = (name: string): name is WorkerRole => Object.hasOwn(roles, name)
 const role = process.argv[2] ?? ''
 if (!isRole(role)) throw new Error(`main.js ROLE: expected one of ${Object.keys(roles).join(', ')}, got "${role}"`)
 
+process.title = `omnibus ${process.env['OMNIBUS_UNIT'] ?? role}`
 const log = createLog(process.env['OMNIBUS_UNIT'] ?? role)
 const channel = openChannel()
 runChild(await roles[role](), channel, log, uncached)

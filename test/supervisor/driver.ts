@@ -60,6 +60,7 @@ export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
     hookTimeoutMs: 5_000,
     onPermanentFailure: 'exit',
     restart,
+    processes: { env: {} },
     logLevel: 'info',
     ...changes,
   }

@@ -120,6 +120,7 @@ export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
     hookTimeoutMs: 5_000,
     onPermanentFailure: 'exit',
     restart,
+    processes: { env: {} },
     logLevel: 'info',
     ...given,
   }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import type { ReadyWhen, ResolvedCommand } from '../../config/types.ts'
 import { followGroup, type Process, type ProcessOptions, unstartable } from '../processes.ts'
+import type { Surroundings } from '../surroundings.ts'
 import { readLines } from './output.ts'
 import { pause, untilReady } from './ready.ts'
 
@@ -12,9 +13,8 @@ export interface CommandSpec extends ResolvedCommand {
   readonly stopSignal: NodeJS.Signals
 }
 
-export interface CommandRequest {
+export interface CommandRequest extends Omit<Surroundings, 'cwd'> {
   readonly spec: CommandSpec
-  readonly env: Readonly<Record<string, string | undefined>>
 }
 
 export interface CommandOptions extends Pick<ProcessOptions, 'guard' | 'onMessage' | 'onExit'> {
@@ -26,11 +26,18 @@ const BEAT_MS = 1_000
 /** Of what it wrote last, told with its end. */
 const TAIL_LINES = 20
 
-export function startCommand({ spec, env }: CommandRequest, options: CommandOptions): Process {
+export function startCommand({ spec, uid, gid, env }: CommandRequest, options: CommandOptions): Process {
   const [program = '', ...args] = spec.command
   let child: ChildProcess
   try {
-    child = spawn(program, args, { cwd: spec.cwd, detached: true, env: { ...env, ...spec.env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    child = spawn(program, args, {
+      uid,
+      gid,
+      cwd: spec.cwd,
+      detached: true,
+      env: { ...env, ...spec.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
   } catch (error) {
     return unstartable(error, options.onExit)
   }
