@@ -77,7 +77,7 @@ describe('check', () => {
     const cwd = folder({ 'omnibus.config.mjs': `export default { bus: { url: '${bus}' }, exec: ${exec} }` })
     const { code, output } = await toEnd([command, '--print-config', '--pid', 'x.pid'], cwd)
     expect(code).toBe(0)
-    expect(JSON.parse(output)).toMatchObject({ pidFile: join(cwd, 'x.pid'), exec: { py: { env: { API_KEY: '***', LANG: 'C' } } } })
+    expect(JSON.parse(output)).toMatchObject({ pidFile: join(cwd, 'x.pid'), exec: { py: { env: { API_KEY: '***', LANG: '***' } } } })
     expect(output).not.toContain('canary')
     expect(await toEnd([command, '--check-config'], cwd)).toMatchObject({ code: 0, output: '' })
     writeFileSync(join(cwd, 'omnibus.config.mjs'), 'export default { wbe: 1 }')
