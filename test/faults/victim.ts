@@ -90,6 +90,7 @@ async function smallBroker(): Promise<Alarm> {
     deadlineMs: 1_000,
     onEvent: ({ type }) => {
       if (type === 'blocked') blocked = true
+      if (type === 'unblocked') blocked = false
     },
   })
   const ballast = queue('ballast')
@@ -108,6 +109,7 @@ async function smallBroker(): Promise<Alarm> {
       const other = connect(url)
       await other.purge(ballast)
       await other.close()
+      await waitFor(() => !blocked, { what: 'the alarm to be over' })
     },
     async [Symbol.asyncDispose]() {
       await filler.close({ deadlineMs: 100 })

@@ -104,7 +104,7 @@ async function copied(rounds: number, inside: readonly string[] = []): Promise<V
 }
 
 /**
- * Any program may copy and read the files, and SQLite (since 3.51) bears it when code in the broker's process copies the main one.
+ * Any program may copy and read the files, and the SQLite in Node 24 bears it when code in the broker's process copies the main one.
  * Beyond that it cannot: nothing there opens any of them, which `file-rule.test.ts` holds.
  */
 export async function lockDrop(scale: Scale): Promise<Row> {

@@ -27,7 +27,7 @@ export async function blocked(victim: Victim, scale: Scale): Promise<Row> {
     const waiting = publisher.publish(world.queue, `during-${round}`)
     ledger.write('sent', `during-${round}`)
     await waitFor(() => seen('blocked') === round + 1, { what: 'the publisher to be told' })
-    const refused = await publisher.publish(world.queue, 'late', { deadlineMs: 300 }).catch((error: unknown) => error)
+    const refused = await publisher.publish(world.queue, `late-${round}`, { deadlineMs: 300 }).catch((error: unknown) => error)
     expect(refused).toMatchObject({ reason: 'timeout', message: expect.stringContaining('blocks publishers') })
     expect(refused).toBeInstanceOf(PublishError)
 
@@ -37,7 +37,7 @@ export async function blocked(victim: Victim, scale: Scale): Promise<Row> {
     await waitFor(() => own.count('acked') >= 100, { what: 'consuming to go on' })
 
     const stranger = world.connect()
-    const unsent = stranger.publish(world.queue, 'unsent', { deadlineMs: 500 }).catch((error: unknown) => error)
+    const unsent = stranger.publish(world.queue, `unsent-${round}`, { deadlineMs: 500 }).catch((error: unknown) => error)
     await unsent
     const at = performance.now()
     await within(stranger.close({ deadlineMs: 200 }), { what: 'close while blocked', deadlineMs: 30_000 })
@@ -47,15 +47,15 @@ export async function blocked(victim: Victim, scale: Scale): Promise<Row> {
     await waitFor(() => seen('unblocked') === round + 1, { what: 'the publisher to be told again' })
     expect(await waiting).toEqual({ routed: true })
     ledger.write('confirmed', `during-${round}`)
+    // Those whose deadline came first may have been taken all the same.
+    for (const id of [`late-${round}`, `unsent-${round}`]) {
+      ledger.write('sent', id)
+      ledger.write('failed', id)
+    }
     await connection.close()
   }
   expect(seen('down')).toBe(0)
   ledger.write('end')
-  // Those whose deadline came first may have been taken all the same.
-  for (const id of ['late', 'unsent']) {
-    ledger.write('sent', id)
-    ledger.write('failed', id)
-  }
   const verdict = await world.drained()
   expect(faults(verdict)).toEqual(noFaults)
   return {
