@@ -26,10 +26,31 @@ export function withMasterFlags(command: Command): Command {
 
 /** Asks the master the flags name. Where it cannot be had it says so and returns an exit code. */
 export async function ask(flags: MasterFlags, request: ControlRequest): Promise<ControlReply | number> {
-  const { askMaster } = await import('../supervisor/control-client.ts')
+  let answer: ControlReply | undefined
+  const code = await follow(flags, request, async (reply) => {
+    answer = reply
+    return EXIT.stopped
+  })
+  return answer ?? code
+}
+
+/** The same for a request with many replies, until one comes to an exit code. That of a master that ends is 0 once it has replied. */
+export async function follow(
+  flags: MasterFlags,
+  request: ControlRequest,
+  onReply: (reply: ControlReply) => Promise<number | undefined>,
+): Promise<number> {
+  const { followMaster } = await import('../supervisor/control-client.ts')
   const master = await findMaster(flags)
-  const reply = master && (await askMaster(master.socket, request))
-  if (reply) return reply
+  let replied = false
+  if (master) {
+    for await (const reply of followMaster(master.socket, request)) {
+      replied = true
+      const code = await onReply(reply)
+      if (code !== undefined) return code
+    }
+  }
+  if (replied) return EXIT.stopped
   process.stderr.write(
     master
       ? `The master ${master.pid} ended before it answered\n`

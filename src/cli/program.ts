@@ -7,6 +7,7 @@ import { reload, restart, scale, stop } from './control.ts'
 import { dev } from './dev.ts'
 import { printError } from './errors.ts'
 import { inspect } from './inspect.ts'
+import { logs } from './logs.ts'
 import { serve } from './serve.ts'
 import { status } from './status.ts'
 import { work } from './work.ts'
@@ -20,6 +21,7 @@ Examples:
   omnibus broker --listen 127.0.0.1:5673 --data ./data
   omnibus inspect --data ./data                   shows its queues, connections and consumers
   omnibus status --watch                          shows what the master of ./omnibus.config.ts runs, every second anew
+  omnibus logs web --follow                       shows what its web workers write
   omnibus reload && omnibus scale web=4           exits with 1 where the new code does not start, and all goes on as before
   omnibus restart video                           replaces its processes one after the other
   omnibus check                                   prints the configuration as it comes out, secrets left out
@@ -41,7 +43,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     .exitOverride()
   const finish = (result: number): void => void (code = result)
-  for (const define of [serve, dev, work, status, reload, restart, scale, stop, broker, inspect, check])
+  for (const define of [serve, dev, work, status, logs, reload, restart, scale, stop, broker, inspect, check])
     program.addCommand(define(finish).copyInheritedSettings(program))
   try {
     await program.parseAsync(args, { from: 'user' })

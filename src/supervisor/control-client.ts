@@ -11,24 +11,23 @@ export async function masterAnswers(path: string): Promise<boolean> {
   return socket !== undefined
 }
 
-/** However long it takes; undefined where nobody listens, or the master ends before it has answered. */
-export async function askMaster(path: string, request: ControlRequest): Promise<ControlReply | undefined> {
+/** Every reply, however long it takes, until the master hangs up or the caller has had enough; none where nobody listens. One that is not taken holds the others back. */
+export async function* followMaster(path: string, request: ControlRequest): AsyncGenerator<ControlReply, void> {
   const socket = await open(path)
-  if (!socket) return undefined
+  if (!socket) return
   socket.write(`${JSON.stringify(request)}\n`)
   try {
     for await (const line of createInterface({ input: socket })) {
       const reply = JSON.parse(line) as ControlReply
       // A master that stops has ended when it hangs up.
       if (reply.ok && reply.code !== undefined && !socket.closed) await once(socket, 'close')
-      return reply
+      yield reply
     }
   } catch {
     // It was killed in the middle of a line.
   } finally {
     socket.destroy()
   }
-  return undefined
 }
 
 async function open(path: string): Promise<Socket | undefined> {

@@ -20,8 +20,21 @@ export interface ControlOptions {
   /** The folder of the config, under which the socket is announced. */
   readonly root: string
   readonly file: string | undefined
-  readonly onRequest: (request: ControlRequest, reply: (reply: ControlReply) => void) => void
+  readonly onRequest: (request: ControlRequest, asker: Asker) => void
 }
+
+/** Who has sent a request. */
+export interface Asker {
+  reply(answer: ControlReply): void
+  /** It reads more slowly than it is answered. */
+  readonly isBehind: boolean
+  /** One listener each. Called when it has read all there was. */
+  onDrain(listener: () => void): void
+  onClose(listener: () => void): void
+}
+
+/** Of answers nobody has read yet. Bytes. */
+const MOST_OWED = 262_144
 
 /** Rejects where no socket or file can be made. */
 export async function startControl({ root, file, onRequest }: ControlOptions): Promise<Control> {
@@ -31,17 +44,15 @@ export async function startControl({ root, file, onRequest }: ControlOptions): P
     connections.add(connection)
     connection.once('close', () => connections.delete(connection))
     connection.on('error', () => {})
-    const reply = (answer: ControlReply): void => {
-      if (connection.writable) connection.write(`${JSON.stringify(answer)}\n`)
-    }
+    const asker = askerOf(connection)
     createInterface({ input: connection }).on('line', (line) => {
       let request: ControlRequest
       try {
         request = readRequest(line)
       } catch (error) {
-        return reply({ ok: false, error: messageOf(error) })
+        return asker.reply({ ok: false, error: messageOf(error) })
       }
-      onRequest(request, reply)
+      onRequest(request, asker)
     })
   })
   const path = makeControlPath()
@@ -66,6 +77,19 @@ export async function startControl({ root, file, onRequest }: ControlOptions): P
       withdraw()
       for (const connection of connections) connection.destroySoon()
     },
+  }
+}
+
+function askerOf(connection: Socket): Asker {
+  return {
+    reply(answer) {
+      if (connection.writable) connection.write(`${JSON.stringify(answer)}\n`)
+    },
+    get isBehind() {
+      return connection.writableLength > MOST_OWED
+    },
+    onDrain: (listener) => void connection.on('drain', listener),
+    onClose: (listener) => void connection.once('close', listener),
   }
 }
 

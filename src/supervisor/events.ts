@@ -29,7 +29,7 @@ export type Event =
     }
   | { readonly type: 'signal'; readonly signal: MasterSignal }
   /** Over the control socket; answered by `reply` with the same id exactly once, unless the master ended before. */
-  | { readonly type: 'request'; readonly id: number; readonly request: Exclude<ControlRequest, { verb: 'status' }> }
+  | { readonly type: 'request'; readonly id: number; readonly request: Exclude<ControlRequest, { verb: 'status' | 'logs' }> }
   /** `dev` only: files that some child has loaded are others now. */
   | { readonly type: 'changed'; readonly files: readonly string[] }
   /** Of the second master that `upgrade` has started. */

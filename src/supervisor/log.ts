@@ -3,7 +3,10 @@ import { pino } from 'pino'
 import { redactDeep, redactText } from '../core/redact.ts'
 import type { LogLevel } from './events.ts'
 import { asyncWriter } from './exec/output.ts'
+import { createRing, type LogRing } from './logs/ring.ts'
 import { prettyLine } from './pretty.ts'
+
+const MASTER = 'master'
 
 export interface MasterLog {
   write(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void
@@ -12,6 +15,8 @@ export interface MasterLog {
   commandLine(label: string, pid: number, line: string): void | Promise<void>
   /** Set where people read: every line a child writes comes here, to be shown with its label. */
   readonly childLine: ((label: string, line: string) => void) | undefined
+  /** The last that was written: here, and what children tell. */
+  readonly ring: LogRing
 }
 
 /** `pretty` is the default at a terminal, and anywhere with OMNIBUS_LOG=pretty. */
@@ -27,20 +32,31 @@ export function createLog(options: { pretty?: boolean } = {}): MasterLog {
   file.on('error', () => {})
   process.stdout.on('error', () => {})
   const writeOutput = asyncWriter(1)
-  const logger = pino({ level: 'info', base: null }, pretty ? { write: (line: string) => show('master', line.trimEnd()) } : file)
+  const ring = createRing()
+  let about = MASTER
+  const write = (line: string): void => {
+    ring.add(about, [line.trimEnd()])
+    if (pretty) show(MASTER, line.trimEnd())
+    else file.write(line)
+  }
+  const logger = pino({ level: 'info', base: null }, { write })
   return {
     write(level, message, fields = {}) {
       // What is about a child carries its label and pid, as its own lines do.
-      logger[level](redactDeep({ pid: process.pid, unit: 'master', ...fields }), redactText(message))
+      const record = { pid: process.pid, unit: MASTER, ...fields }
+      about = record.unit
+      logger[level](redactDeep(record), redactText(message))
     },
     setLevel(level) {
       logger.level = level
     },
     commandLine(label, pid, line) {
+      ring.add(label, [redactText(line)])
       if (pretty) return show(label, line)
       const record = { level: logger.levels.values['info'], time: Date.now(), pid, unit: label, msg: redactText(line) }
       return writeOutput(`${JSON.stringify(record)}\n`)
     },
     childLine: pretty ? show : undefined,
+    ring,
   }
 }

@@ -11,9 +11,10 @@ import type { Command, Event } from './events.ts'
 import { startCommand } from './exec/command.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Guard, startGuard } from './guard.ts'
-import { type Control, startControl } from './control.ts'
+import { type Asker, type Control, startControl } from './control.ts'
 import type { ControlReply, ControlRequest } from './control-protocol.ts'
 import { createLog, type MasterLog } from './log.ts'
+import { answerLogs } from './logs/follow.ts'
 import { type PidFile, writePidFile } from './pid-file.ts'
 import { type Probes, startProbes } from './probes.ts'
 import { type Process, type ProcessEnd, startProcess } from './processes.ts'
@@ -161,7 +162,8 @@ class Master {
     const env = { ...process.env, ...own, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) }
     const options = {
       guard: this.#guard,
-      onMessage: (message: FromChild) => {
+      onMessage: (message: FromChild, now = label) => {
+        if (message.type === 'output') return this.#log.ring.add(now, message.lines, message.missed)
         this.handle({ type: 'message', child, message })
         if (message.type === 'modules') this.#watch?.add(message.files, message.at)
       },
@@ -253,19 +255,20 @@ class Master {
   /** Signals work without it, so a folder that cannot be written is no reason not to serve. */
   async #openControl({ root, file }: ResolvedConfig): Promise<Control | undefined> {
     try {
-      return await startControl({ root, file, onRequest: (request, reply) => this.#answer(request, reply) })
+      return await startControl({ root, file, onRequest: (request, asker) => this.#answer(request, asker) })
     } catch (error) {
       this.#log.write('warn', `There is no control socket, so that only signals reach this master: ${messageOf(error)}`)
       return undefined
     }
   }
 
-  #answer(request: ControlRequest, reply: (reply: ControlReply) => void): void {
+  #answer(request: ControlRequest, asker: Asker): void {
     if (request.verb === 'status') {
-      return reply({ ok: true, message: 'Running', status: { pid: process.pid, ...this.#mind.status() } })
+      return asker.reply({ ok: true, message: 'Running', status: { pid: process.pid, ...this.#mind.status() } })
     }
+    if (request.verb === 'logs') return answerLogs(this.#log.ring, this.#mind.status(), request, asker)
     const id = ++this.#requests
-    this.#askers.set(id, reply)
+    this.#askers.set(id, (reply) => asker.reply(reply))
     this.handle({ type: 'request', id, request })
   }
 

@@ -23,7 +23,8 @@ export interface ProcessOptions {
   readonly guard: Guard
   /** Absent: children write to the master's own stdout and stderr, which costs nothing. */
   readonly onLine?: ((label: string, line: string) => void) | undefined
-  readonly onMessage: (message: FromChild) => void
+  /** `label` is what it is called at the time. */
+  readonly onMessage: (message: FromChild, label: string) => void
   /** Once, when it is gone, or could not be started; all it sent and wrote has arrived before. */
   readonly onExit: (exit: ProcessEnd) => void
 }
@@ -75,7 +76,7 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
   const group = followGroup(child, options)
   child.on('message', (message) => {
     const known = readMessage(message)
-    if (known && !group.over) options.onMessage(known)
+    if (known && !group.over) options.onMessage(known, label)
   })
   for (const stream of [child.stdout, child.stderr]) {
     if (stream) createInterface({ input: stream }).on('line', (line) => options.onLine?.(label, line))
@@ -146,6 +147,15 @@ function killGroup(pid: number | undefined): void {
 /** User code in a child may send messages of its own (`process.send('ready')` is customary elsewhere): those are not for us. */
 function readMessage(message: unknown): FromChild | undefined {
   if (typeof message !== 'object' || message === null || !('type' in message)) return undefined
-  const known: readonly unknown[] = ['loaded', 'failed', 'ready', 'hooked', 'beat', 'modules', 'fault'] satisfies FromChild['type'][]
+  const known: readonly unknown[] = [
+    'loaded',
+    'failed',
+    'ready',
+    'hooked',
+    'beat',
+    'output',
+    'modules',
+    'fault',
+  ] satisfies FromChild['type'][]
   return known.includes(message.type) ? (message as FromChild) : undefined
 }

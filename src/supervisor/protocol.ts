@@ -57,6 +57,8 @@ export type FromChild =
   | { readonly type: 'hooked'; readonly id: number }
   /** From the event loop, at least every second. */
   | { readonly type: 'beat'; readonly status: UnitStatus }
+  /** What it has written to stdout and stderr lately, by line; `missed` lines before these are left out. */
+  | { readonly type: 'output'; readonly lines: readonly string[]; readonly missed: number }
   /** `dev` only: files that were loaded, or looked for and not found; the first of them at `at`, in milliseconds since 1970. */
   | { readonly type: 'modules'; readonly files: readonly string[]; readonly at: number }
   /** `dev` only: why it ends, which it has not written to its own log; before `failed` where that follows. */

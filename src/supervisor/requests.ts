@@ -1,4 +1,4 @@
-/** What comes over the control socket, but for `status`, which changes nothing and is answered outside. */
+/** What comes over the control socket, but for `status` and `logs`, which change nothing and are answered outside. */
 import type { ControlRequest } from './control-protocol.ts'
 import { EXIT } from './exit-codes.ts'
 import { wantReload } from './reload.ts'
@@ -7,7 +7,7 @@ import { scale } from './slots.ts'
 import { log, reply, type Slot, type State } from './state.ts'
 import { beginStop } from './stop.ts'
 
-export function onRequest(state: State, asker: number, request: Exclude<ControlRequest, { verb: 'status' }>): void {
+export function onRequest(state: State, asker: number, request: Exclude<ControlRequest, { verb: 'status' | 'logs' }>): void {
   if (request.verb === 'stop') {
     state.stopAskers.push(asker)
     // Asked again it is waited for, not cut short as by a second signal.

@@ -4,6 +4,7 @@ import { openChannel } from './channel.ts'
 import { runChild } from './child.ts'
 import { enableOwnCompileCache } from './compile-cache.ts'
 import { createLog } from './log.ts'
+import { tellOutput } from './output.ts'
 import type { RoleHost } from './unit.ts'
 import { withWorkerHooks } from './worker-hooks.ts'
 
@@ -25,4 +26,5 @@ if (!isRole(role)) throw new Error(`main.js ROLE: expected one of ${Object.keys(
 process.title = `omnibus ${process.env['OMNIBUS_UNIT'] ?? role}`
 const log = createLog(process.env['OMNIBUS_UNIT'] ?? role)
 const channel = openChannel()
+tellOutput(channel)
 runChild(await roles[role](), channel, log, uncached)

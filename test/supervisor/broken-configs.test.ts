@@ -4,7 +4,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { askMaster } from '../../src/supervisor/control-client.ts'
+import { followMaster } from '../../src/supervisor/control-client.ts'
+import type { ControlReply } from '../../src/supervisor/control-protocol.ts'
 import { announcedMasters } from '../../src/supervisor/announcement.ts'
 import { freePort } from '../support/ports.ts'
 import { run, type Running, runToEnd } from '../support/process.ts'
@@ -181,9 +182,11 @@ describe('the master', () => {
     const good = config(`web: { entry: './web.ts', bind: '127.0.0.1:${port}' }`)
     await using server = await ready(serve(good))
     const [{ socket } = { socket: '' }] = announcedMasters(server.cwd)
-    const reload = (): ReturnType<typeof askMaster> => askMaster(socket, { verb: 'reload' })
+    const ask = async (verb: 'reload' | 'status'): Promise<ControlReply | undefined> =>
+      (await followMaster(socket, { verb }).next()).value ?? undefined
+    const reload = (): Promise<ControlReply | undefined> => ask('reload')
     const pids = async (): Promise<unknown> => {
-      const reply = await askMaster(socket, { verb: 'status' })
+      const reply = await ask('status')
       return reply?.ok && reply.status?.units.map(({ label, pid, state }) => ({ label, pid, state }))
     }
     const before = await pids()

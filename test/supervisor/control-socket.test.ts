@@ -69,7 +69,7 @@ test('stop exits with the code of the master', async () => {
 
 test('without a running master a command says so and exits with 69', async () => {
   const folder = tempDir('nobody')
-  const all = [['status'], ['reload'], ['stop'], ['restart', 'web'], ['scale', 'web=2']]
+  const all = [['status'], ['logs'], ['reload'], ['stop'], ['restart', 'web'], ['scale', 'web=2']]
   for (const { code, output } of await Promise.all(all.map((args) => command(folder, ...args)))) {
     expect(code).toBe(69)
     expect(output).toContain(`No master runs with a config in ${folder}; omnibus serve or work starts one`)
@@ -118,7 +118,7 @@ test('lines that are no requests are answered, and requests before them too', as
   socket.end()
   const replies = (await text(socket)).trim().split('\n')
   expect(replies.map((line) => (JSON.parse(line) as { ok: boolean }).ok)).toEqual([true, false, false])
-  expect(replies[1]).toContain('one of status, reload, stop, restart and scale')
+  expect(replies[1]).toContain('one of status, reload, stop, restart, scale and logs')
 })
 
 test('a folder that cannot be written leaves a master that serves', async () => {

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import type { ReadyWhen, ResolvedCommand } from '../../config/types.ts'
 import { followGroup, type Process, type ProcessOptions, unstartable } from '../processes.ts'
+import type { FromChild } from '../protocol.ts'
 import type { Surroundings } from '../surroundings.ts'
 import { readLines } from './output.ts'
 import { pause, untilReady } from './ready.ts'
@@ -17,7 +18,9 @@ export interface CommandRequest extends Omit<Surroundings, 'cwd'> {
   readonly spec: CommandSpec
 }
 
-export interface CommandOptions extends Pick<ProcessOptions, 'guard' | 'onMessage' | 'onExit'> {
+export interface CommandOptions extends Pick<ProcessOptions, 'guard' | 'onExit'> {
+  /** What a worker would say in its place. */
+  readonly onMessage: (message: FromChild) => void
   /** Takes a line it wrote; the next is not read before this is done. */
   readonly write: (line: string, pid: number) => void | Promise<void>
 }
