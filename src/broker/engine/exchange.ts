@@ -1,10 +1,10 @@
 import type { ExchangeType } from '../../core/entities.ts'
 import type { Headers, HeaderValue } from '../../core/message.ts'
+import { bindingKey, bindingMatcher, type BoundBy, headerMatches } from '../../core/routing.ts'
 import type { Message } from './message.ts'
 import { headersOf } from './properties.ts'
 import type { Queue } from './queue.ts'
 import { precondition } from './refusals.ts'
-import { matchesTopic } from './topic.ts'
 
 export interface ExchangeTraits {
   readonly name: string
@@ -24,11 +24,8 @@ export interface Matched {
   readonly exchanges: readonly Exchange[]
 }
 
-interface Bound {
+interface Bound extends BoundBy {
   readonly target: Target
-  readonly routingKey: string
-  readonly words: readonly string[]
-  readonly arguments: Headers
 }
 
 const NOBODY: Matched = Object.freeze({ queues: [], exchanges: [] })
@@ -84,21 +81,16 @@ export class Exchange {
   /** Where this exchange alone sends a message that has a routing key, each target once. */
   match(message: Message, routingKey: string): Matched {
     if (this.#bindings.size === 0) return NOBODY
-    if (this.traits.type === 'headers') return this.#match(matcherOfHeaders(headersOf(message)))
+    const matcher = (key: string): ((bound: BoundBy) => boolean) => bindingMatcher(this.traits.type, key, () => headersOf(message))
+    // Two messages with one key may have different headers.
+    if (this.traits.type === 'headers') return this.#match(matcher(routingKey))
     const key = this.traits.type === 'fanout' ? '' : routingKey
     const known = this.#cache.get(key)
     if (known) return known
-    const found = this.#match(this.#matcher(key))
+    const found = this.#match(matcher(key))
     if (this.#cache.size >= CACHE_LIMIT) this.#cache.clear()
     this.#cache.set(key, found)
     return found
-  }
-
-  #matcher(key: string): (bound: Bound) => boolean {
-    if (this.traits.type === 'fanout') return () => true
-    if (this.traits.type === 'direct') return (bound) => bound.routingKey === key
-    const words = key.split('.')
-    return (bound) => matchesTopic(bound.words, words)
   }
 
   #match(matches: (bound: Bound) => boolean): Matched {
@@ -113,34 +105,10 @@ export class Exchange {
   }
 }
 
-function keyOf(target: Target, routingKey: string, bindingArguments: Headers): string {
-  const sorted = Object.entries(bindingArguments).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  const place = target instanceof Exchange ? [target.traits.name] : target.id
-  return JSON.stringify([place, routingKey, sorted], plain)
-}
-
-// JSON knows no bigint, and takes a Date for its text before a replacer sees it, which is as good here.
-const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value)
-
-const MATCHES: readonly HeaderValue[] = ['all', 'any', 'all-with-x', 'any-with-x', undefined]
+const keyOf = (target: Target, routingKey: string, bindingArguments: Headers): string =>
+  bindingKey(target instanceof Exchange ? [target.traits.name] : target.id, routingKey, bindingArguments)
 
 function checkMatch(value: HeaderValue): void {
-  if (MATCHES.includes(value)) return
+  if (headerMatches.includes(value)) return
   throw precondition(`Invalid x-match field value <<"${String(value)}">>; expected all, any, all-with-x, or any-with-x`)
 }
-
-/** AMQP 0-9-1 §3.1.3.4: `x-match` says whether all or any of the binding's headers must be there; a void one asks for presence alone. */
-function matcherOfHeaders(headers: Headers): (bound: Bound) => boolean {
-  return (bound) => {
-    const mode = bound.arguments['x-match'] ?? 'all'
-    const withX = mode === 'all-with-x' || mode === 'any-with-x'
-    const wanted = Object.entries(bound.arguments).filter(([key]) => key !== 'x-match' && (withX || !key.startsWith('x-')))
-    const fits = ([key, value]: [string, HeaderValue]): boolean => {
-      const has = headers[key]
-      return value === null || value === undefined ? has !== undefined : has !== undefined && equal(has, value)
-    }
-    return mode === 'any' || mode === 'any-with-x' ? wanted.some(fits) : wanted.every(fits)
-  }
-}
-
-const equal = (a: HeaderValue, b: HeaderValue): boolean => a === b || JSON.stringify(a, plain) === JSON.stringify(b, plain)
