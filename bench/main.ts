@@ -16,11 +16,11 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     /** Of the numbers of messages: 0.1 for a quick look. */
     scale: { type: 'string', default: '1' },
-    /** Of the supervisors: those whose name holds this text. */
+    /** Of the supervisors, and of the brokers clients are run against: those whose name holds this text. */
     only: { type: 'string', default: '' },
   },
 })
-const options = { rounds: Number(values.rounds), scale: Number(values.scale) }
+const options = { rounds: Number(values.rounds), scale: Number(values.scale), only: values.only }
 const measures = MEASURES.filter((measure) => positionals.includes(measure))
 const known: readonly string[] = ['clients', 'brokers', 'supervisors', ...MEASURES]
 const unknown = positionals.find((name) => !known.includes(name))
@@ -33,5 +33,4 @@ if (asked('clients', 'brokers')) {
   if (asked('clients')) await benchClients(rabbit, options)
   if (asked('brokers')) await benchBrokers(rabbit, options)
 }
-if (asked('supervisors', ...MEASURES))
-  await benchSupervisors(measures.length > 0 ? measures : MEASURES, { rounds: options.rounds, only: values.only })
+if (asked('supervisors', ...MEASURES)) await benchSupervisors(measures.length > 0 ? measures : MEASURES, options)

@@ -24,6 +24,7 @@ export async function benchClients(rabbit: RabbitServer, options: BenchOptions):
     ['the client alone', fake.url],
     ['RabbitMQ', rabbit.url],
   ] as const) {
+    if (!broker.includes(options.only)) continue
     const measured = new Map<string, Measured[]>()
     for (let round = 1; round <= options.rounds; round++) {
       for (const one of CASES) {

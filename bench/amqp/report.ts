@@ -9,6 +9,8 @@ export interface BenchOptions {
   readonly rounds: number
   /** Factor of the numbers of messages. */
   readonly scale: number
+  /** Measures only what has this in its name; '' is all. */
+  readonly only: string
 }
 
 /** Debian's, which has Kombu and pika. */
