@@ -41,5 +41,5 @@ function readText(type: string, value: unknown): string {
 }
 
 function malformed(type: string, value: unknown): never {
-  throw new CodecError(`The JSON body holds a "${type}" that is none: ${show(value)}`)
+  throw new CodecError(`The JSON holds a "${type}" that is none: ${show(value)}`)
 }

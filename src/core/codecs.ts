@@ -7,6 +7,7 @@ import { type Compression, compress, decompress } from './codec-compression.ts'
 import { reviveKombuType } from './codec-kombu-types.ts'
 import { CodecError, messageOf } from './errors.ts'
 import { nestsDeeper } from './json-depth.ts'
+import { mayHoldPrototype, withoutPrototype } from './json-prototype.ts'
 import type { MessageProperties } from './message.ts'
 import { show } from './options.ts'
 
@@ -111,18 +112,13 @@ export class Codecs {
     }
   }
 
-  /** A reviver costs several times the parse, so it runs only where what it looks for can be: spelled out or escaped. */
+  /** A reviver costs several times the parse, so it runs only where what it looks for can be. */
   #reviverFor(source: string): ((key: string, value: unknown) => unknown) | undefined {
     const types = this.#kombuTypes && source.includes('"__type__"')
-    const prototypes =
-      source.includes('__proto__') || source.includes('"prototype"') || (source.includes('\\u00') && ESCAPED_LETTER.test(source))
-    if (!types) return prototypes ? withoutPrototype : undefined
+    if (!types) return mayHoldPrototype(source) ? withoutPrototype : undefined
     return (key, value) => reviveKombuType(withoutPrototype(key, value))
   }
 }
-
-/** A letter or `_` that JSON need not escape, and that could hide a name. Python escapes everything beyond ASCII, so a mere `\u` says little. */
-const ESCAPED_LETTER = /\\u00[4-7]/
 
 function decodeText(body: Uint8Array, charset = 'utf-8'): string {
   // A TextDecoder takes this name for windows-1252.
@@ -178,14 +174,4 @@ function essence(contentType: string | undefined): string {
   if (contentType === undefined || contentType === '') return BYTES_TYPE
   const end = contentType.indexOf(';')
   return (end < 0 ? contentType : contentType.slice(0, end)).trim().toLowerCase()
-}
-
-/**
- * `__proto__` as a plain key would become a prototype at the first Object.assign, and `constructor.prototype` would lead
- * a deep merge to the prototype of all objects.
- */
-function withoutPrototype(key: string, value: unknown): unknown {
-  if (key === '__proto__') return undefined
-  if (key === 'constructor' && typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype')) return undefined
-  return value
 }
