@@ -190,9 +190,15 @@ export class Connection {
     })
   }
 
-  /** Counts of ready messages and consumers. Rejects with `TopologyError` 404 where there is no such queue. */
-  inspect(queue: Queue | string): Promise<QueueState> {
-    return this.#ask((session) => session.inspect(nameOf(queue)))
+  /**
+   * Asks for a queue without creating it: resolves with its counts of ready messages and consumers. A plain name means a queue. Rejects
+   * with `TopologyError` 404 where there is none.
+   */
+  inspect(queue: Queue | string): Promise<QueueState>
+  /** The same for an exchange, of which its name alone is asked. Rejects with `UnsupportedError` where the broker cannot tell. */
+  inspect(exchange: Exchange): Promise<void>
+  inspect(entity: Exchange | Queue | string): Promise<unknown> {
+    return this.#ask<unknown>((session) => (isExchange(entity) ? inspectExchange(session, entity) : session.inspect(nameOf(entity))))
   }
 
   /** Drops all ready messages; resolves with their number. */
@@ -379,6 +385,11 @@ async function declareOn(session: Session, entity: Exchange | Queue): Promise<Qu
   if (isQueue(entity)) return session.declareQueue(entity)
   await session.declareExchange(entity)
   return undefined
+}
+
+async function inspectExchange(session: Session, { name }: Exchange): Promise<void> {
+  if (!session.inspectExchange) throw new UnsupportedError(`This broker cannot tell whether the exchange "${name}" exists`)
+  await session.inspectExchange(name)
 }
 
 function nameOf(entity: Exchange | Queue | string): string {

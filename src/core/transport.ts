@@ -78,6 +78,8 @@ export interface Session {
   get(queue: string): Promise<Incoming | undefined>
   /** Counts of an existing queue; rejects with `TopologyError` 404 where there is none. */
   inspect(queue: string): Promise<QueueState>
+  /** Resolves when the exchange exists; rejects with `TopologyError` 404 where it does not. Absent where the broker cannot tell. */
+  inspectExchange?(exchange: string): Promise<void>
   /** Drops all messages that are ready; resolves with their number. */
   purge(queue: string): Promise<number>
   deleteQueue(queue: string): Promise<void>

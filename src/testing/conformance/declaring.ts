@@ -1,6 +1,6 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict'
-import { bind } from '../../core/entities.ts'
-import { TopologyError } from '../../core/errors.ts'
+import { bind, defaultExchange } from '../../core/entities.ts'
+import { TopologyError, UnsupportedError } from '../../core/errors.ts'
 import type { ConformanceFamily } from './suite.ts'
 import { confirmed, outgoing } from './subject.ts'
 
@@ -88,6 +88,22 @@ export const declaring: ConformanceFamily = {
           answers.map(({ status }) => status),
           ['fulfilled', 'rejected', 'fulfilled', 'rejected', 'fulfilled'],
         )
+      },
+    },
+    {
+      name: 'tells whether an exchange exists, and creates none by asking',
+      async run(subject) {
+        const { connection } = subject.connect()
+        const source = subject.exchange('topic')
+        if (!(await subject.session()).inspectExchange) return rejects(connection.inspect(source), UnsupportedError)
+        for (let asked = 0; asked < 2; asked++) await rejects(connection.inspect(source), refused(404, source.name))
+        await connection.declare(source)
+        await connection.inspect(source)
+        // The type is not asked for.
+        await connection.inspect({ ...source, type: 'fanout' })
+        await connection.inspect(defaultExchange)
+        await connection.delete(source)
+        await rejects(connection.inspect(source), refused(404, source.name))
       },
     },
     {

@@ -22,6 +22,7 @@ export function amqpSession(connection: AmqpConnection): Session {
     subscribe: (options) => subscribe(connection, options),
     get: (queue) => fetcher.get(queue),
     inspect: (queue) => topology.inspect(queue),
+    inspectExchange: (exchange) => topology.inspectExchange(exchange),
     purge: (queue) => topology.purge(queue),
     deleteQueue: (queue) => topology.deleteQueue(queue),
     deleteExchange: (exchange) => topology.deleteExchange(exchange),

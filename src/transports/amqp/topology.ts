@@ -59,6 +59,14 @@ export class Topology {
     })
   }
 
+  inspectExchange(exchange: string): Promise<void> {
+    return this.#run(async (channel) => {
+      // As in a declaration, RabbitMQ answers 403 to whoever asks.
+      if (exchange === defaultExchange.name) return
+      await named(`Inspecting exchange "${exchange}"`, () => channel.call('exchange.declare', { exchange, type: '', passive: true }))
+    })
+  }
+
   purge(queue: string): Promise<number> {
     return this.#run(
       async (channel) => (await named(`Purging queue "${queue}"`, () => channel.call('queue.purge', { queue }))).messageCount,

@@ -149,6 +149,7 @@ export function memorySession(engine: Engine, clock: Clock): Session {
         return found && incoming(found.message, found.entry, settler(found.tag))
       }),
     inspect: (queue) => run(() => stateOf(engine, queue, owner)),
+    inspectExchange: (exchange) => run(() => engine.checkExchange(exchange)),
     purge: (queue) => run(() => engine.purge(queue, owner)),
     deleteQueue: (queue) => run(() => void engine.deleteQueue(queue, owner, { ifUnused: false, ifEmpty: false })),
     deleteExchange: (exchange) => run(() => engine.deleteExchange(exchange, false)),
