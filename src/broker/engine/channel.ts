@@ -1,13 +1,14 @@
 import type { Headers } from '../../core/message.ts'
 import type { Outcome, Publisher } from './batch.ts'
 import type { Consumer, ConsumerChannel } from './consumer.ts'
+import { Deliveries, type DeliveriesHost, type GiveBack, type Settlement } from './deliveries.ts'
 import type { Entry, Message } from './message.ts'
 import { withHeaders } from './properties.ts'
 import type { Queue } from './queue.ts'
-import { addressed, REPLY_TO, type Replies } from './replies.ts'
+import { addressed, AnswerConsumer, REPLY_TO, type Replies } from './replies.ts'
 import { accessRefused, exclusiveUse, notAllowed, precondition, resourceError } from './refusals.ts'
-import { type Settlement, Transaction } from './transaction.ts'
-import { type Unsettled, UnsettledDeliveries } from './unsettled.ts'
+import { type ChannelStats, consumerStats } from './stats.ts'
+import { Transaction } from './transaction.ts'
 
 /** What the engine tells the side that opened a channel. All are called synchronously and must not throw. */
 export interface ChannelHandlers {
@@ -25,7 +26,7 @@ export interface ChannelHandlers {
 }
 
 /** What a channel needs of the engine around it. */
-export interface ChannelHost {
+export interface ChannelHost extends DeliveriesHost {
   /** Routes and queues it; 404 for an unknown exchange. */
   publish(message: Message, publisher: Publisher, id: number): readonly Queue[]
   /** Who waits for direct answers. */
@@ -37,11 +38,6 @@ export interface ChannelHost {
   knows(exchange: string): boolean
   queue(name: string, asker: object): Queue
   messageOf(entry: Entry): Message
-  /** `atOnce`: what else is in the batch must not be kept without it, nor it without that. */
-  acked(entry: Entry, atOnce?: boolean): void
-  rejected(entry: Entry): void
-  givenBack(entry: Entry, counted: boolean): void
-  touch(queue: Queue): void
   consumerGone(queue: Queue): void
   flush(): void
 }
@@ -57,31 +53,10 @@ export interface ConsumeOptions {
   readonly prefetch?: number
 }
 
-export interface ConsumerStats {
-  readonly tag: string
-  readonly queue: string
-  readonly unsettled: number
-  /** 0 is no limit. */
-  readonly prefetch: number
-  readonly noAck: boolean
-  readonly priority: number
-}
-
-export interface ChannelStats {
-  readonly unsettled: number
-  /** Of consumers to come, and of all together; 0 is no limit. */
-  readonly prefetch: number
-  readonly sharedPrefetch: number
-  readonly consumers: readonly ConsumerStats[]
-}
-
 /** What handlers learn of the place a message came from. */
 export type Handed = Pick<Entry, 'redelivered' | 'deliveries'> & { readonly queue: { readonly name: string } }
 
-const REPLY: Handed = Object.freeze({ redelivered: false, deliveries: 0, queue: { name: REPLY_TO } })
-
-/** What a give-back is: only a failed one counts as a delivery. */
-export type GiveBack = 'failed' | 'untouched'
+const ANSWER: Handed = Object.freeze({ redelivered: false, deliveries: 0, queue: { name: REPLY_TO } })
 
 /** Publishing, consuming and settling on behalf of one peer. Methods throw the engine's refusals. */
 export class Channel implements ConsumerChannel, Publisher {
@@ -89,10 +64,9 @@ export class Channel implements ConsumerChannel, Publisher {
   readonly #owner: object
   readonly #handlers: ChannelHandlers
   readonly #consumers = new Map<string, Consumer>()
-  readonly #unsettled = new UnsettledDeliveries()
+  readonly #deliveries: Deliveries
+  readonly #answers: AnswerConsumer
   #transaction: Transaction | undefined
-  #reply: { readonly tag: string; readonly address: string } | undefined
-  #lastTag = 0
   #lastConsumer = 0
   #prefetch = 0
   #sharedPrefetch = 0
@@ -102,26 +76,25 @@ export class Channel implements ConsumerChannel, Publisher {
     this.#host = host
     this.#owner = owner
     this.#handlers = handlers
+    this.#deliveries = new Deliveries(host)
+    this.#answers = new AnswerConsumer(host.replies, (tag, message) => handlers.delivered(tag, this.#deliveries.nextTag(), message, ANSWER))
   }
 
   get unsettled(): number {
-    return this.#unsettled.size
+    return this.#deliveries.size
   }
 
   get consuming(): boolean {
-    return this.#consumers.size > 0 || this.#reply !== undefined
+    return this.#consumers.size > 0 || this.#answers.tag !== undefined
   }
 
   stats(): ChannelStats {
-    const consumers = [...this.#consumers.values()].map(({ tag, queue, unsettled, prefetch, noAck, priority }) => ({
-      tag,
-      queue: queue.name,
-      unsettled,
-      prefetch,
-      noAck,
-      priority,
-    }))
-    return { unsettled: this.#unsettled.size, prefetch: this.#prefetch, sharedPrefetch: this.#sharedPrefetch, consumers }
+    return {
+      unsettled: this.#deliveries.size,
+      prefetch: this.#prefetch,
+      sharedPrefetch: this.#sharedPrefetch,
+      consumers: [...this.#consumers.values()].map(consumerStats),
+    }
   }
 
   get privileged(): boolean {
@@ -133,7 +106,7 @@ export class Channel implements ConsumerChannel, Publisher {
     if (this.#host.isInternal(message.exchange)) {
       throw accessRefused(`cannot publish to internal exchange '${message.exchange}' in vhost '/'`)
     }
-    const sent = addressed(message, this.#reply?.address)
+    const sent = addressed(message, this.#answers.address)
     if (this.#transaction) return this.#transaction.publish(sent, mandatory)
     const queues = this.#host.publish(sent, this, id)
     if (mandatory && queues.length === 0) this.#handlers.returned(sent)
@@ -149,7 +122,7 @@ export class Channel implements ConsumerChannel, Publisher {
     const { publishes, settled } = this.#openTransaction().take()
     const { alarm } = this.#host
     if (alarm !== undefined && publishes.length > 0 && !this.privileged) {
-      this.#unsettled.restore(settled.map(({ found }) => found))
+      this.#deliveries.restore(settled.map(({ found }) => found))
       throw resourceError(alarm)
     }
     this.#host.flush()
@@ -160,7 +133,7 @@ export class Channel implements ConsumerChannel, Publisher {
       const queues = this.#host.knows(message.exchange) ? this.#host.publish(message, publisher, 0) : []
       if (mandatory && queues.length === 0) this.#handlers.returned(message)
     }
-    for (const { found, how } of settled) this.#apply(found, how, publishes.length > 0)
+    for (const { found, how } of settled) this.#deliveries.settle(found, how, publishes.length > 0)
     this.#freed()
     this.#host.flush()
     const failure = outcomes.get('failed')
@@ -171,7 +144,7 @@ export class Channel implements ConsumerChannel, Publisher {
   /** Publishes since the last commit are forgotten, and what was settled may be settled again. */
   rollback(): void {
     const { settled } = this.#openTransaction().take()
-    this.#unsettled.restore(settled.map(({ found }) => found))
+    this.#deliveries.restore(settled.map(({ found }) => found))
   }
 
   /** `shared`: for the whole channel together; else for each consumer that comes after. 0 is no limit. */
@@ -184,9 +157,13 @@ export class Channel implements ConsumerChannel, Publisher {
   /** Returns the consumer's tag; deliveries begin soon after, never within the call. */
   consume(options: ConsumeOptions): string {
     const tag = options.tag === '' ? `amq.ctag-${++this.#lastConsumer}` : options.tag
-    if (options.queue === REPLY_TO) return this.#awaitReplies(tag, options.noAck)
+    if (options.queue === REPLY_TO) {
+      this.#answers.check(options.noAck)
+      this.#checkTag(tag)
+      return this.#answers.begin(tag)
+    }
     const queue = this.#host.queue(options.queue, this.#owner)
-    if (this.#consumers.has(tag) || this.#reply?.tag === tag) throw notAllowed(`attempt to reuse consumer tag '${tag}'`)
+    this.#checkTag(tag)
     const { consumers } = queue
     if (consumers.exclusive || (options.exclusive && consumers.size > 0)) throw exclusiveUse(queue.name)
     const priority = options.arguments['x-priority']
@@ -210,7 +187,7 @@ export class Channel implements ConsumerChannel, Publisher {
 
   /** What was delivered stays settleable. A tag that is not known is no error. */
   cancel(tag: string): void {
-    if (this.#reply?.tag === tag) this.#endReplies()
+    if (this.#answers.tag === tag) this.#answers.end()
     const consumer = this.#consumers.get(tag)
     if (!consumer) return
     this.#consumers.delete(tag)
@@ -224,7 +201,7 @@ export class Channel implements ConsumerChannel, Publisher {
     const entry = queue.get()
     if (!entry) return undefined
     const message = this.#hand(entry)
-    const tag = this.#track(entry, undefined, noAck)
+    const tag = this.#deliveries.add(entry, undefined, noAck)
     return { tag, message, entry, remaining: queue.ready }
   }
 
@@ -244,7 +221,7 @@ export class Channel implements ConsumerChannel, Publisher {
 
   /** Gives back everything that is unsettled. */
   recover(how: GiveBack): void {
-    for (const found of this.#unsettled.take(0, true)) this.#apply(found, how)
+    for (const found of this.#deliveries.take(0, true)) this.#deliveries.settle(found, how)
     this.#freed()
   }
 
@@ -259,7 +236,7 @@ export class Channel implements ConsumerChannel, Publisher {
     const consumers = [...this.#consumers.values()]
     this.#consumers.clear()
     if (this.#transaction) this.rollback()
-    this.#endReplies()
+    this.#answers.end()
     // First the messages: an auto-delete queue goes with its last consumer.
     this.recover(how)
     for (const consumer of consumers) this.#drop(consumer)
@@ -269,12 +246,12 @@ export class Channel implements ConsumerChannel, Publisher {
     if (!this.#handlers.writable()) return false
     if (consumer.noAck) return true
     if (consumer.prefetch > 0 && consumer.unsettled >= consumer.prefetch) return false
-    return this.#sharedPrefetch === 0 || this.#unsettled.size + (this.#transaction?.settlements ?? 0) < this.#sharedPrefetch
+    return this.#sharedPrefetch === 0 || this.#deliveries.size + (this.#transaction?.settlements ?? 0) < this.#sharedPrefetch
   }
 
   deliver(consumer: Consumer, entry: Entry): void {
     const message = this.#hand(entry)
-    const tag = this.#track(entry, consumer, consumer.noAck)
+    const tag = this.#deliveries.add(entry, consumer, consumer.noAck)
     this.#handlers.delivered(consumer.tag, tag, message, entry)
   }
 
@@ -294,37 +271,12 @@ export class Channel implements ConsumerChannel, Publisher {
     return entry.redelivered ? withHeaders(message, { 'x-delivery-count': BigInt(entry.deliveries) }) : message
   }
 
-  #track(entry: Entry, consumer: Consumer | undefined, noAck: boolean): number {
-    const tag = ++this.#lastTag
-    if (noAck) {
-      this.#host.acked(entry)
-      return tag
-    }
-    // The store has it; what consumers hold must not fill the memory.
-    if (entry.stored && entry.message?.body instanceof Uint8Array) entry.message = undefined
-    entry.queue.unsettled++
-    if (consumer) consumer.unsettled++
-    this.#unsettled.add({ tag, entry, consumer })
-    return tag
-  }
-
   #settle(tag: number, multiple: boolean, how: Settlement): void {
-    for (const found of this.#unsettled.take(tag, multiple)) {
+    for (const found of this.#deliveries.take(tag, multiple)) {
       if (this.#transaction) this.#transaction.settle(found, how)
-      else this.#apply(found, how)
+      else this.#deliveries.settle(found, how)
     }
     this.#freed()
-  }
-
-  #apply({ entry, consumer }: Unsettled, how: Settlement, atOnce = false): void {
-    entry.queue.unsettled--
-    if (consumer) {
-      consumer.unsettled--
-      this.#host.touch(entry.queue)
-    }
-    if (how === 'acked') this.#host.acked(entry, atOnce)
-    else if (how === 'rejected') this.#host.rejected(entry)
-    else this.#host.givenBack(entry, how === 'failed')
   }
 
   #openTransaction(): Transaction {
@@ -332,18 +284,8 @@ export class Channel implements ConsumerChannel, Publisher {
     return this.#transaction
   }
 
-  #awaitReplies(tag: string, noAck: boolean): string {
-    if (this.#reply) throw precondition('reply consumer already set')
-    if (!noAck) throw precondition('reply consumer cannot acknowledge')
-    if (this.#consumers.has(tag)) throw notAllowed(`attempt to reuse consumer tag '${tag}'`)
-    const address = this.#host.replies.add((message) => this.#handlers.delivered(tag, ++this.#lastTag, message, REPLY))
-    this.#reply = { tag, address }
-    return tag
-  }
-
-  #endReplies(): void {
-    if (this.#reply) this.#host.replies.remove(this.#reply.address)
-    this.#reply = undefined
+  #checkTag(tag: string): void {
+    if (this.#consumers.has(tag) || this.#answers.tag === tag) throw notAllowed(`attempt to reuse consumer tag '${tag}'`)
   }
 
   /** Room in the shared prefetch may serve any queue of the channel. */

@@ -2,14 +2,15 @@ import type { Clock, Timer } from '../../core/clock.ts'
 import type { Headers } from '../../core/message.ts'
 import type { Publisher } from './batch.ts'
 import { Channel, type ChannelHandlers, type ChannelHost } from './channel.ts'
-import { circles, deadLetter } from './dead-letter.ts'
+import { Departures } from './departures.ts'
 import { type Budget, WINDOW } from './lane.ts'
 import { Ledger } from './ledger.ts'
 import type { BodySink, Entry, Message } from './message.ts'
-import type { DeathReason, Queue, QueueCounters, QueueHost } from './queue.ts'
+import type { DeathReason, Queue, QueueHost } from './queue.ts'
 import { inUse, notEmpty, notFound } from './refusals.ts'
 import { isReplyName, Replies } from './replies.ts'
 import { withoutBlindCopies } from './routing.ts'
+import { type QueueStats, queueStats } from './stats.ts'
 import type { Store } from './store.ts'
 import { type ExchangeDeclaration, type QueueDeclaration, Topology } from './topology.ts'
 
@@ -36,23 +37,12 @@ export type EngineEvent =
   /** A dead letter that could go nowhere: no such exchange, no queue, or only in a circle. */
   | { readonly type: 'dead-letter-dropped'; readonly queue: string; readonly exchange: string; readonly reason: DeathReason }
 
-export interface QueueStats extends Readonly<QueueCounters> {
-  readonly name: string
-  readonly durable: boolean
-  readonly exclusive: boolean
-  readonly ready: number
-  readonly readyBytes: number
-  /** Of ready messages that are in memory. */
-  readonly memoryBytes: number
-  readonly unsettled: number
-  readonly consumers: number
-}
-
 /** The broker without any input or output: what channels do to exchanges and queues. */
 export class Engine implements ChannelHost, QueueHost {
   readonly budget: Budget
   readonly replies = new Replies()
   readonly page: QueueHost['page']
+  readonly departures: Departures
   suspectBelow = 0
   readonly #options: EngineOptions
   readonly #store: Store | undefined
@@ -78,6 +68,13 @@ export class Engine implements ChannelHost, QueueHost {
     })
     this.page = store && ((queue, lane, after, limit, maxBytes) => store.page(queue, lane, after, limit, maxBytes))
     this.#topology = new Topology(store, this)
+    this.departures = new Departures({
+      ledger: this.#ledger,
+      topology: this.#topology,
+      messageOf: (entry) => this.messageOf(entry),
+      now: () => this.now(),
+      onDropped: (queue, exchange, reason) => onEvent?.({ type: 'dead-letter-dropped', queue, exchange, reason }),
+    })
     if (!store) return
     const snapshot = store.load()
     this.#seq = snapshot.nextSeq
@@ -203,17 +200,7 @@ export class Engine implements ChannelHost, QueueHost {
   }
 
   stats(): readonly QueueStats[] {
-    return [...this.#topology.queues.values()].map((queue) => ({
-      name: queue.name,
-      durable: queue.traits.durable,
-      exclusive: queue.traits.owner !== undefined,
-      ready: queue.ready,
-      readyBytes: queue.readyBytes,
-      memoryBytes: queue.memoryBytes,
-      unsettled: queue.unsettled,
-      consumers: queue.consumers.size,
-      ...queue.counters,
-    }))
+    return [...this.#topology.queues.values()].map(queueStats)
   }
 
   // ChannelHost and QueueHost: what channels and queues do to one another through the engine.
@@ -256,33 +243,6 @@ export class Engine implements ChannelHost, QueueHost {
     return message
   }
 
-  acked(entry: Entry, atOnce = false): void {
-    entry.queue.counters.acked++
-    const { batch } = this.#ledger
-    if (!atOnce) return void batch.removed.push(entry)
-    // Where it comes back, it was with a consumer.
-    entry.redelivered = true
-    batch.moved.push(entry)
-  }
-
-  rejected(entry: Entry): void {
-    this.die(entry, 'rejected')
-  }
-
-  givenBack(entry: Entry, counted: boolean): void {
-    const { queue } = entry
-    if (queue.deleted) return
-    entry.redelivered = true
-    if (counted) {
-      entry.deliveries++
-      const { deliveryLimit } = queue.traits.settings
-      if (deliveryLimit !== undefined && entry.deliveries > deliveryLimit) return this.die(entry, 'delivery_limit')
-    }
-    if (entry.stored) this.#ledger.batch.returned.push(entry)
-    queue.giveBack(entry)
-    this.touch(queue)
-  }
-
   consumerGone(queue: Queue): void {
     if (queue.deleted) return
     if (queue.traits.autoDelete && queue.consumers.size === 0) {
@@ -314,32 +274,7 @@ export class Engine implements ChannelHost, QueueHost {
   }
 
   die(entry: Entry, reason: DeathReason): void {
-    const { queue } = entry
-    const exchange = queue.traits.settings.deadLetterExchange
-    const { batch } = this.#ledger
-    if (exchange === undefined || queue.deleted) {
-      batch.removed.push(entry)
-      return
-    }
-    const message = this.messageOf(entry)
-    const letter = deadLetter(message, {
-      queue: queue.name,
-      reason,
-      at: this.now(),
-      exchange,
-      routingKey: queue.traits.settings.deadLetterRoutingKey,
-    })
-    const known = this.#topology.hasExchange(exchange)
-    const targets = known ? this.#topology.route(letter).filter((target) => !circles(letter, target.name)) : []
-    if (targets.length === 0) {
-      batch.removed.push(entry)
-      this.#options.onEvent?.({ type: 'dead-letter-dropped', queue: queue.name, exchange, reason })
-      return
-    }
-    queue.counters.deadLettered++
-    const copies = targets.map((target) => target.accept(letter))
-    batch.moved.push(entry)
-    batch.incoming.push(...copies)
+    this.departures.die(entry, reason)
   }
 
   #remove(queue: Queue): number {

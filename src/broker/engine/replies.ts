@@ -37,6 +37,46 @@ export class Replies {
   }
 }
 
+/** The subscription to answers that a channel may have. */
+export class AnswerConsumer {
+  readonly #replies: Replies
+  readonly #onAnswer: (tag: string, message: Message) => void
+  #tag: string | undefined
+  #address: string | undefined
+
+  constructor(replies: Replies, onAnswer: (tag: string, message: Message) => void) {
+    this.#replies = replies
+    this.#onAnswer = onAnswer
+  }
+
+  /** Undefined while there is none. */
+  get tag(): string | undefined {
+    return this.#tag
+  }
+
+  /** What its requests carry. */
+  get address(): string | undefined {
+    return this.#address
+  }
+
+  /** Throws 406 unless it may begin. */
+  check(noAck: boolean): void {
+    if (this.#tag !== undefined) throw precondition('reply consumer already set')
+    if (!noAck) throw precondition('reply consumer cannot acknowledge')
+  }
+
+  begin(tag: string): string {
+    this.#tag = tag
+    this.#address = this.#replies.add((message) => this.#onAnswer(tag, message))
+    return tag
+  }
+
+  end(): void {
+    if (this.#address !== undefined) this.#replies.remove(this.#address)
+    this.#tag = this.#address = undefined
+  }
+}
+
 export const isReplyName = (name: string): boolean => name === REPLY_TO || name.startsWith(PREFIX)
 
 /** The request as it is sent on: with the address of who waits on this channel. Throws 406 where nobody does. */

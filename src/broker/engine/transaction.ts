@@ -1,9 +1,5 @@
-import type { GiveBack } from './channel.ts'
+import type { Settlement, Unsettled } from './deliveries.ts'
 import type { Message } from './message.ts'
-import type { Unsettled } from './unsettled.ts'
-
-/** What becomes of a delivery. */
-export type Settlement = 'acked' | 'rejected' | GiveBack
 
 /** What a channel did since `tx.select` or its last commit, without effect until the next. */
 export class Transaction {

@@ -73,7 +73,7 @@ export class Listener {
   /** While there is a reason, publishers are blocked; everything that makes room goes on. */
   setAlarm(reason: string | undefined): void {
     this.#alarm = reason
-    for (const connection of this.#connections.keys()) connection.setAlarm(reason)
+    for (const connection of this.#connections.keys()) connection.gate.setAlarm(reason)
   }
 
   /** Accepts nobody any more, says goodbye to all, and resolves when all have left: within a few seconds. */
@@ -102,7 +102,7 @@ export class Listener {
         this.#scheduled ??= setImmediate(() => this.flush())
       },
       onOpen: (opened) => {
-        opened.setAlarm(this.#alarm)
+        opened.gate.setAlarm(this.#alarm)
         onEvent({ type: 'client-open', client, user: opened.user })
       },
       onEnd: (ended, reason) => {

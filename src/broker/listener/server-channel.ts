@@ -46,7 +46,7 @@ export class ServerChannel {
     this.confirms = new Confirms(this.output)
     this.channel = engine.channel(connection, {
       writable: () => !this.output.busy && flow.writable,
-      privileged: () => connection.publishing(),
+      privileged: () => connection.gate.admit(),
       delivered: (consumerTag, deliveryTag, message, { redelivered }) => {
         const { exchange, routingKey } = message
         this.#guard(() => this.output.content('basic.deliver', { consumerTag, deliveryTag, redelivered, exchange, routingKey }, message))
