@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util'
 import { startRabbit } from '../test/support/rabbitmq.ts'
-import { benchBrokers } from './amqp/brokers.ts'
+import { BROKER_MEASURES, benchBrokers } from './amqp/brokers.ts'
 import { benchClients } from './amqp/clients.ts'
 import { machine } from './amqp/report.ts'
 import { benchSupervisors, MEASURES } from './supervisor/index.ts'
@@ -22,15 +22,16 @@ const { values, positionals } = parseArgs({
 })
 const options = { rounds: Number(values.rounds), scale: Number(values.scale), only: values.only }
 const measures = MEASURES.filter((measure) => positionals.includes(measure))
-const known: readonly string[] = ['clients', 'brokers', 'supervisors', ...MEASURES]
+const ofBrokers = BROKER_MEASURES.filter((measure) => positionals.includes(measure))
+const known: readonly string[] = ['clients', 'brokers', 'supervisors', ...BROKER_MEASURES, ...MEASURES]
 const unknown = positionals.find((name) => !known.includes(name))
 if (unknown !== undefined) throw new Error(`there is no benchmark "${unknown}"; there are ${known.join(', ')}`)
 const asked = (...names: readonly string[]): boolean => positionals.length === 0 || names.some((name) => positionals.includes(name))
 
-if (asked('clients', 'brokers')) {
+if (asked('clients', 'brokers', ...BROKER_MEASURES)) {
   await using rabbit = await startRabbit()
   process.stdout.write(`${await machine(rabbit)}\n`)
   if (asked('clients')) await benchClients(rabbit, options)
-  if (asked('brokers')) await benchBrokers(rabbit, options)
+  if (asked('brokers', ...BROKER_MEASURES)) await benchBrokers(rabbit, ofBrokers.length > 0 ? ofBrokers : BROKER_MEASURES, options)
 }
 if (asked('supervisors', ...MEASURES)) await benchSupervisors(measures.length > 0 ? measures : MEASURES, options)
