@@ -15,16 +15,18 @@ export interface Producing {
   readonly window: number
   /** Asked before each publish; resolves false to end. */
   readonly more: () => boolean | Promise<boolean>
+  /** @default the id alone */
+  readonly bodyOf?: (id: string) => string
 }
 
 /** Resolves when it has been told to end and every publish has settled. */
-export async function produce({ connection, queue, ledger, name, window, more }: Producing): Promise<void> {
+export async function produce({ connection, queue, ledger, name, window, more, bodyOf = (id) => id }: Producing): Promise<void> {
   let seq = 0
   const lane = async (): Promise<void> => {
     while (await more()) {
       const id = `${name}-${seq++}`
       ledger.write('sent', id)
-      await connection.publish(queue, id).then(
+      await connection.publish(queue, bodyOf(id)).then(
         () => ledger.write('confirmed', id),
         (error: unknown) => ledger.write('failed', id, error instanceof PublishError ? error.reason : String(error).replaceAll(' ', '_')),
       )
@@ -40,13 +42,15 @@ export interface Consuming {
   readonly prefetch: number
   /** What handling takes. @default nothing */
   readonly handle?: (id: string) => Promise<void> | void
+  /** @default all of it */
+  readonly idOf?: (body: string) => string
 }
 
-export function consume({ connection, queue, ledger, prefetch, handle }: Consuming): Promise<Consumer> {
+export function consume({ connection, queue, ledger, prefetch, handle, idOf = (body) => body }: Consuming): Promise<Consumer> {
   return connection.consume(
     queue,
     async (delivery) => {
-      const id = delivery.text()
+      const id = idOf(delivery.text())
       ledger.write('delivered', id, delivery.redelivered ? 'again' : '')
       await handle?.(id)
       // Given back meanwhile, at the end of a grace period: somebody else handles it.

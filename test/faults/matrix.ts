@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, it } from 'vitest'
 import { canMount, canTrace } from '../support/injection.ts'
 import { brokerKills, brokerRestarts } from './scenarios/broker-loss.ts'
 import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
+import { fullOfLargeBodies, killedInLargeBodies } from './scenarios/large-bodies.ts'
 import { fullQueue, malformed, oversized } from './scenarios/messages.ts'
 import { blackHole, cuts } from './scenarios/network.ts'
 import { lockDrop, oneOwner } from './scenarios/ownership.ts'
@@ -43,9 +44,11 @@ const scenarios: readonly Scenario<[Victim]>[] = [
 const storeScenarios: readonly (readonly [...Scenario<[]>, possible: boolean])[] = [
   ['F34 disk fills up', fillingDisk, canMount],
   ['F34 disk full', fullDisk, canMount],
+  ['F34 disk full of large bodies', fullOfLargeBodies, canMount],
   ['F35 sync fails', failingSyncs, canTrace],
   ['F35 sync fails under load', failingDisk, canTrace],
   ['F36 store killed', crashPoints, canTrace],
+  ['F36 broker killed in large bodies', killedInLargeBodies, true],
   ['F37 power lost', powerLoss, canTrace],
   ['F42 one folder, three brokers', oneOwner, true],
   ['F44 store copied and read', lockDrop, true],

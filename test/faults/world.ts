@@ -73,10 +73,10 @@ export class World implements AsyncDisposable {
   }
 
   /** A consumer in this process that takes what is left, and a verdict once nothing is. */
-  async drained(): Promise<Verdict> {
+  async drained(idOf?: (body: string) => string): Promise<Verdict> {
     const ledger = this.ledger(`drain-${this.#drains++}`)
     const connection = this.connect({ onEvent: ({ type }) => void (type === 'up' && ledger.write('up')) })
-    const consumer = await consume({ connection, queue: this.queue, ledger, prefetch: 100 })
+    const consumer = await consume({ connection, queue: this.queue, ledger, prefetch: 100, ...(idOf && { idOf }) })
     await waitFor(() => check(this.folder).lost.length === 0, {
       what: 'every confirmed message to be handled',
       deadlineMs: 60_000,
