@@ -40,6 +40,7 @@ export type ConnectionEvent =
   | { readonly type: 'up'; readonly purpose: Purpose }
   | { readonly type: 'down'; readonly purpose: Purpose; readonly error: ConnectionError; readonly retryInMs: number }
   | { readonly type: 'clear-text'; readonly reason: string }
+  | { readonly type: 'warning'; readonly reason: string }
   | { readonly type: 'credentials-failed'; readonly error: unknown }
   | { readonly type: 'blocked'; readonly reason: string }
   | { readonly type: 'unblocked' }

@@ -262,6 +262,7 @@ export class Connection {
         } else for (const consumer of this.#consumers) consumer.lost()
         this.#options.onEvent({ type: 'down', purpose, error, retryInMs })
       },
+      onWarned: (reason) => this.#options.onEvent({ type: 'warning', reason }),
       onBlocked: (reason) => {
         if (purpose === 'consume') return
         this.#requests.block(reason !== undefined)

@@ -27,6 +27,7 @@ export interface LinkOptions {
   readonly onUp: () => void
   readonly onDown: (error: ConnectionError, retryInMs: number) => void
   readonly onBlocked: (reason: string | undefined) => void
+  readonly onWarned: (reason: string) => void
 }
 
 /** A broker that accepts us but never answers what we declare is as good as gone. Milliseconds. */
@@ -131,7 +132,8 @@ export class Link {
 
   /** One session from opening to death. Resolves with the reason; never rejects. */
   async #live(url: URL): Promise<Ended> {
-    const { admit, bringUp, clock, connectTimeoutMs, credentials, heartbeatMs, name, onBlocked, onUp, transportFor } = this.#options
+    const { admit, bringUp, clock, connectTimeoutMs, credentials, heartbeatMs, name, onBlocked, onUp, onWarned, transportFor } =
+      this.#options
     const { signal } = this.#closing
     const died = Promise.withResolvers<ConnectionError>()
     const onClosing = (): void => died.resolve(new ConnectionError('The connection is closed'))
@@ -150,7 +152,7 @@ export class Link {
       admit(url)
       this.#transport = await transportFor(url)
       granted = credentials && (await ask(credentials, { withinMs: connectTimeoutMs, clock, signal }))
-      const handlers = { died: died.resolve, blocked: onBlocked, unblocked: () => onBlocked(undefined) }
+      const handlers = { died: died.resolve, blocked: onBlocked, unblocked: () => onBlocked(undefined), warned: onWarned }
       const complete = granted ? withCredentials(url, granted) : url
       session = await this.#transport.open({ url: complete, name, connectTimeoutMs, heartbeatMs, signal, handlers })
       const death = died.promise.then((error) => Promise.reject(error))

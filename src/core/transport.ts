@@ -50,6 +50,8 @@ export interface SessionHandlers {
   /** The broker takes no publishes for now (memory or disk alarm). Consuming goes on. */
   blocked(reason: string): void
   unblocked(): void
+  /** Something a person should know, while all goes on: a message that cannot be read, a broker set up so that it loses some. */
+  warned?(reason: string): void
 }
 
 export interface Session {

@@ -7,6 +7,10 @@ const loaders: Readonly<Record<string, () => Promise<Transport>>> = {
   'amqp:': async () => (await import('./amqp/index.ts')).amqpTransport,
   'amqps:': async () => (await import('./amqp/index.ts')).amqpTransport,
   'memory:': async () => (await import('./memory/index.ts')).memoryTransport,
+  'redis:': async () => (await import('./redis/index.ts')).redisTransport,
+  'rediss:': async () => (await import('./redis/index.ts')).redisTransport,
+  'valkey:': async () => (await import('./redis/index.ts')).redisTransport,
+  'valkeys:': async () => (await import('./redis/index.ts')).redisTransport,
   'omnibus:': async () => (await import('./amqp/builtin.ts')).builtinTransport,
 }
 

@@ -40,6 +40,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     builtins: ['node:fs', 'node:fs/promises', 'node:child_process'],
   },
   'src/transports/memory/': { values: ['src/core/', 'src/transports/kit/', 'src/broker/engine/'] },
+  'src/transports/redis/': { values: ['src/core/', 'src/transports/kit/'], builtins: ['node:fs/promises'], packages: ['redis'] },
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
   'src/testing/': { values: ['src/core/', 'src/bus/', 'src/transports/memory/'] },

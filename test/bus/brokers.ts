@@ -5,6 +5,7 @@ import { onTestFinished } from 'vitest'
 import { type Bus, type BusEvent, type CreateBusOptions, createBus } from '../../src/index.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
+import { hasRedis, sharedRedis } from '../support/shared-redis.ts'
 
 export interface BrokerUnderTest {
   readonly name: string
@@ -18,6 +19,7 @@ export const brokers: readonly BrokerUnderTest[] = [
   { name: 'memory', available: true, url: async () => `memory:${process.pid}` },
   { name: 'the built-in broker', available: true, url: async () => `omnibus://${builtinFolder}` },
   { name: 'RabbitMQ', available: hasRabbit(), url: sharedRabbit },
+  { name: 'Redis', available: hasRedis(), url: sharedRedis },
 ]
 
 /** A bus that is closed with the test, and what it reported. */

@@ -7,6 +7,7 @@ import { conformanceSuite } from '../../src/testing/index.ts'
 import { builtinTransport } from '../../src/transports/amqp/builtin.ts'
 import { amqpTransport } from '../../src/transports/amqp/index.ts'
 import { memoryTransport } from '../../src/transports/memory/index.ts'
+import { redisTransport } from '../../src/transports/redis/index.ts'
 import { rabbitClassic, rabbitQuorum } from './exemptions.ts'
 
 const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'transports.md'), 'utf8')
@@ -25,7 +26,7 @@ const rows = (text: string): string[] =>
 const section = (heading: string): string => page.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? ''
 
 it('has the table of capabilities that the transports have', () => {
-  const transports = [memoryTransport, builtinTransport, amqpTransport]
+  const transports = [memoryTransport, builtinTransport, amqpTransport, redisTransport]
   const table = [
     ['', ...transports.map(({ name }) => `\`${name}:\``)],
     ...Object.keys(memoryTransport.capabilities).map((key) => [

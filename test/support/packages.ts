@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 /** Package → the file that shows it is installed. */
 const marks = {
   'rabbitmq-server': '/usr/lib/rabbitmq/bin/rabbitmq-server',
+  'redis-server': '/usr/bin/redis-server',
   chromium: '/usr/bin/chromium',
   ffmpeg: '/usr/bin/ffmpeg',
   'python3-pika': '/usr/lib/python3/dist-packages/pika/__init__.py',

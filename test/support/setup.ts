@@ -1,5 +1,5 @@
 /**
- * Runs once before all tests: brings the programs they need, hands out the one RabbitMQ a run shares, and afterwards
+ * Runs once before all tests: brings the programs they need, hands out the one RabbitMQ and the one Redis a run shares, and afterwards
  * leaves no process and no file behind, unless a test failed: then what the run wrote is kept in .artifacts.
  */
 import { once } from 'node:events'
@@ -10,16 +10,22 @@ import { basename, dirname, join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { ensurePackages, packageNames } from './packages.ts'
 import { killMarked } from './processes.ts'
-import { startRabbit, type RabbitServer } from './rabbitmq.ts'
+import { startRabbit } from './rabbitmq.ts'
+import { startRedis } from './redis.ts'
 import { makeRunFolder, RUN_FOLDER } from './run-folder.ts'
 import type {} from './shared-rabbit.ts'
+
+interface Shared extends AsyncDisposable {
+  readonly url: string
+}
 
 /** Failed runs whose files are kept. */
 const KEPT_RUNS = 10
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const url = process.env['AMQP_URL']
-  const { missing, why } = await ensurePackages(packageNames.filter((name) => url === undefined || name !== 'rabbitmq-server'))
+  const given = { rabbitmq: process.env['AMQP_URL'], redis: process.env['REDIS_URL'] }
+  const wanted = packageNames.filter((name) => given[name.replace(/-server$/, '') as keyof typeof given] === undefined)
+  const { missing, why } = await ensurePackages(wanted)
   const loudly = `NOT TESTED: all that needs ${missing.join(', ')} (${why})`
   if (missing.length > 0) {
     if (process.env['CI'] === 'true') throw new Error(loudly)
@@ -28,13 +34,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
   const folder = makeRunFolder()
   process.env[RUN_FOLDER] = folder
-  let rabbit: Promise<RabbitServer> | undefined
-  const server = createServer((_request, response) => {
+  // Nobody kills the shared one.
+  const start = { rabbitmq: startRabbit, redis: () => startRedis(['--save', '']) }
+  const started = new Map<string, Promise<Shared>>()
+  const server = createServer((request, response) => {
     const answer = (status: number, text: string): unknown => response.writeHead(status, { 'content-type': 'text/plain' }).end(text)
-    if (url !== undefined) return void answer(200, url)
-    rabbit ??= startRabbit()
-    rabbit.then(
-      (started) => answer(200, started.url),
+    const name = request.url?.slice(1) as keyof typeof start
+    if (given[name] !== undefined) return void answer(200, given[name])
+    const broker = started.get(name) ?? start[name]()
+    started.set(name, broker)
+    broker.then(
+      ({ url }) => answer(200, url),
       (error: unknown) => answer(500, String(error)),
     )
   }).listen(0, '127.0.0.1')
@@ -44,7 +54,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     server.closeAllConnections()
     server.close()
-    await (await rabbit?.catch(() => undefined))?.[Symbol.asyncDispose]()
+    for (const broker of started.values()) await (await broker.catch(() => undefined))?.[Symbol.asyncDispose]()
     killMarked(folder)
     if (project.vitest.state.getCountOfFailedTests() > 0 && readdirSync(folder).length > 0) {
       const kept = join(project.vitest.config.root, '.artifacts', basename(folder))

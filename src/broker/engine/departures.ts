@@ -1,7 +1,7 @@
+import type { DeathReason } from '../../core/dead-letter.ts'
 import { circles, deadLetter } from './dead-letter.ts'
 import type { Ledger } from './ledger.ts'
 import type { Entry, Message } from './message.ts'
-import type { DeathReason } from './queue.ts'
 import type { Topology } from './topology.ts'
 
 export interface DeparturesOptions {

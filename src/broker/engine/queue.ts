@@ -1,4 +1,5 @@
 import type { Timer } from '../../core/clock.ts'
+import type { DeathReason } from '../../core/dead-letter.ts'
 import type { Headers } from '../../core/message.ts'
 import type { QueueSettings } from './arguments.ts'
 import { Consumers } from './consumer.ts'
@@ -6,8 +7,6 @@ import { type Budget, Lane } from './lane.ts'
 import { type Entry, type Message, sizeOf } from './message.ts'
 import { queueing } from './properties.ts'
 import type { StoredMessage } from './store.ts'
-
-export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
 
 /** What a queue needs of the engine around it. */
 export interface QueueHost {

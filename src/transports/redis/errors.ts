@@ -1,0 +1,53 @@
+/** What Redis refuses, by name. Its errors begin with a word in capitals. */
+import { ConnectionError, messageOf, MissingPeerError, TopologyError } from '../../core/errors.ts'
+
+/** The first word of an error reply, such as `WRONGTYPE`; '' for anything else. */
+export const wordOf = (error: unknown): string => /^[A-Z]+/.exec(messageOf(error))?.[0] ?? ''
+
+/** Trying again with the same settings does not help. */
+const FATAL = ['WRONGPASS', 'NOAUTH', 'NOPROTO']
+
+const explained: Readonly<Record<string, string>> = {
+  WRONGPASS: 'the user name or the password is wrong',
+  NOAUTH: 'it asks for a password, and the URL has none',
+  NOPERM: 'this user may not do that',
+  READONLY: 'it is a replica that takes no writes, as after a failover',
+  LOADING: 'it is still reading its data from disk',
+  MASTERDOWN: 'it is a replica whose master is away',
+  CLUSTERDOWN: 'its cluster is down',
+  MOVED: 'the keys lie on another node of a cluster, which the URL must name',
+  CROSSSLOT: 'the keys lie in several slots of a cluster: give all of them one by a prefix with a hash tag, global_keyprefix={name}.',
+  OOM: 'it is out of memory',
+  MISCONF: 'it takes no writes, since it cannot save them',
+  WRONGTYPE: 'a key that should be ours holds something else',
+  NOSCRIPT: 'somebody has flushed its scripts',
+}
+
+/** An error reply as one line: what it means, and what Redis said. */
+export function explain(error: unknown): string {
+  const meaning = explained[wordOf(error)]
+  // What follows in a script's error is where in it, which helps nobody.
+  const said = messageOf(error).replace(/ script: [0-9a-f]{40}.*$/s, '')
+  return meaning === undefined ? said : `${meaning} (${said})`
+}
+
+export function connectionError(where: string, error: unknown): ConnectionError {
+  if (error instanceof ConnectionError) return error
+  const { cause } = (error as { cause?: unknown }) ?? {}
+  const word = wordOf(error)
+  const fatal = FATAL.includes(word) || (word === 'ERR' && /AUTH|DB index|invalid DB/i.test(messageOf(error)))
+  return new ConnectionError(`${where}: ${explain(error)}${cause instanceof Error ? `: ${cause.message}` : ''}`, { cause: error, fatal })
+}
+
+/** What a script of ours refuses, or Redis for the sake of what it was asked; undefined where the session cannot go on. */
+export function topologyError(error: unknown): TopologyError | undefined {
+  const ours = /^OMNIBUS (\d{3}) (.*)$/s.exec(messageOf(error))
+  if (ours?.[1] !== undefined && ours[1] !== LEASE_OVER)
+    return new TopologyError(`${ours[2]} (${ours[1]})`, Number(ours[1]), { cause: error })
+  const code = { NOPERM: 403, WRONGTYPE: 406 }[wordOf(error)]
+  return code === undefined ? undefined : new TopologyError(explain(error), code, { cause: error })
+}
+
+const LEASE_OVER = '410'
+
+export const missingRedis = (cause: unknown): MissingPeerError => new MissingPeerError('redis', 'A redis: URL', { cause })

@@ -1,0 +1,206 @@
+/** One connection to Redis, for commands and for what is told us by itself (RESP3 lets one carry both). It never reconnects. */
+import { readFile } from 'node:fs/promises'
+import type { RedisClientOptions } from 'redis'
+import type { Clock } from '../../core/clock.ts'
+import { ConnectionError, messageOf } from '../../core/errors.ts'
+import { type Address, describe } from './address.ts'
+import { connectionError, explain, missingRedis, topologyError } from './errors.ts'
+import { type Script, type ScriptName, scripts } from './lua/index.ts'
+
+/** As scripts answer: texts are buffers where they were asked for. */
+export type Reply = number | string | Buffer | null | readonly Reply[]
+
+export interface LinkOptions {
+  readonly address: Address
+  readonly name: string
+  /** First argument of every script. */
+  readonly session: string
+  readonly connectTimeoutMs: number
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  /** Called once, when the connection has broken or cannot be used any more, and not after `close` or `destroy`. */
+  readonly died: (reason: ConnectionError) => void
+}
+
+export class Link {
+  readonly #options: LinkOptions
+  readonly #scripts: Readonly<Record<ScriptName, Script>>
+  readonly #client: Client
+  readonly #buffers: object
+  #lastHeardAt: number
+  #open = true
+
+  private constructor(options: LinkOptions, client: Client, buffers: object) {
+    this.#options = options
+    this.#scripts = scripts(options.address.names)
+    this.#client = client
+    this.#buffers = buffers
+    this.#lastHeardAt = options.clock.monotonic()
+    client.on('error', (error: unknown) => this.die(error))
+  }
+
+  /** Rejects with `ConnectionError`, or `MissingPeerError` where npm's `redis` is not installed. */
+  static async open(options: LinkOptions): Promise<Link> {
+    const { address, signal } = options
+    const { createClient, RESP_TYPES } = await import('redis').catch((error: unknown) => {
+      throw missingRedis(error)
+    })
+    const settings = await settingsOf(options)
+    signal.throwIfAborted()
+    const client = createClient(settings)
+    // Told by `connect()` too; without a listener it would end the process.
+    const ignore = (): void => undefined
+    client.on('error', ignore)
+    const giveUp = (): void => client.destroy()
+    signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      await client.connect()
+      const link = new Link(options, client, { [RESP_TYPES.BLOB_STRING]: Buffer })
+      client.off('error', ignore)
+      await link.#load()
+      return link
+    } catch (error) {
+      client.destroy()
+      if (signal.aborted) throw signal.reason
+      throw connectionError(describe(address), error)
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  /** False once it has died or was closed. */
+  get open(): boolean {
+    return this.#open
+  }
+
+  get lastHeardAt(): number {
+    return this.#lastHeardAt
+  }
+
+  /** Runs a script. Rejects with what Redis answered. Scripts run in the order they were called in. */
+  run(name: ScriptName, ...args: readonly (string | Buffer)[]): Promise<Reply> {
+    return this.command('EVALSHA', this.#scripts[name].sha, ...this.#arguments(args))
+  }
+
+  /** As `run`; texts in the answer are buffers. */
+  runForBytes(name: ScriptName, ...args: readonly (string | Buffer)[]): Promise<Reply> {
+    return this.#send(['EVALSHA', this.#scripts[name].sha, ...this.#arguments(args)], { typeMapping: this.#buffers })
+  }
+
+  /** Runs a script for a caller who is told: rejects with `TopologyError` or `ConnectionError`, and dies of what is nobody's fault. */
+  async ask(name: ScriptName, ...args: readonly string[]): Promise<Reply> {
+    try {
+      return await this.run(name, ...args)
+    } catch (error) {
+      throw this.verdict(error)
+    }
+  }
+
+  command(...args: readonly (string | Buffer)[]): Promise<Reply> {
+    return this.#send(args)
+  }
+
+  /** What an error means to whoever asked. Unless it is about what was asked, the connection cannot be used any more and dies of it. */
+  verdict(error: unknown): Error {
+    const refusal = topologyError(error)
+    if (refusal) return refusal
+    const reason = connectionError(describe(this.#options.address), error)
+    this.die(reason)
+    return reason
+  }
+
+  async listen(channel: string, listener: (text: string) => void): Promise<void> {
+    await this.#client.subscribe(channel, (text) => {
+      this.#lastHeardAt = this.#options.clock.monotonic()
+      listener(text)
+    })
+  }
+
+  /** Ends it as if it had broken. Reports the first reason only. */
+  die(error: unknown): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#client.destroy()
+    const { address, died } = this.#options
+    died(
+      error instanceof ConnectionError
+        ? error
+        : new ConnectionError(`${describe(address)}: ${explain(error)}`, { cause: error, cut: true }),
+    )
+  }
+
+  /** Waits for the answers to what was sent. May be called twice. */
+  async close(): Promise<void> {
+    if (!this.#open) return
+    this.#open = false
+    await this.#client.close()
+  }
+
+  destroy(): void {
+    this.#open = false
+    this.#client.destroy()
+  }
+
+  #send(args: readonly (string | Buffer)[], options: object = {}): Promise<Reply> {
+    const answer = this.#client.sendCommand<Reply>(args, options)
+    answer.then(this.#heard, this.#heard)
+    return answer
+  }
+
+  readonly #heard = (): void => {
+    this.#lastHeardAt = this.#options.clock.monotonic()
+  }
+
+  /** One key, by which a cluster knows where the script belongs. */
+  #arguments(args: readonly (string | Buffer)[]): (string | Buffer)[] {
+    const { address, session } = this.#options
+    return ['1', `${address.names.prefix}_omnibus.sessions`, session, ...args]
+  }
+
+  async #load(): Promise<void> {
+    const all = Object.values(this.#scripts)
+    const there = (await this.command('SCRIPT', 'EXISTS', ...all.map(({ sha }) => sha))) as readonly number[]
+    await Promise.all(all.filter((_, i) => there[i] !== 1).map(({ source }) => this.command('SCRIPT', 'LOAD', source)))
+  }
+}
+
+/** What we use of npm's client. */
+interface Client {
+  on(event: 'error', listener: (error: unknown) => void): unknown
+  sendCommand<T>(args: readonly (string | Buffer)[], options?: object): Promise<T>
+  subscribe(channel: string, listener: (text: string) => void): Promise<void>
+  close(): Promise<void>
+  destroy(): void
+}
+
+/** Its own reconnecting, queueing and retrying is off: `Connection` recovers. */
+async function settingsOf({ address, name, connectTimeoutMs }: LinkOptions): Promise<RedisClientOptions> {
+  const { host, port, tls, database, username, password } = address
+  const common = { host, port, connectTimeout: connectTimeoutMs, reconnectStrategy: false } as const
+  return {
+    socket: tls ? { ...common, tls: true, ...(await readFiles(address.files)) } : common,
+    database,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    // Redis takes no spaces in it.
+    name: name.replaceAll(/[^!-~]+/g, '-'),
+    RESP: 3,
+    disableOfflineQueue: true,
+    disableClientInfo: true,
+    maintNotifications: 'disabled',
+    // A timer per command would cost more than the command.
+    commandOptions: { timeout: 0 },
+  }
+}
+
+/** PEM files named in the URL; missing ones may appear later, so that trying again can help. */
+async function readFiles(files: Address['files']): Promise<Record<string, Buffer>> {
+  const read = async ([key, path]: [string, string]): Promise<[string, Buffer]> => {
+    try {
+      return [key, await readFile(path)]
+    } catch (cause) {
+      throw new ConnectionError(`The TLS file ${path} named in the URL cannot be read: ${messageOf(cause)}`, { cause })
+    }
+  }
+  return Object.fromEntries(await Promise.all(Object.entries(files).map(read)))
+}

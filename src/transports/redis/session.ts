@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../../core/clock.ts'
+import { queue } from '../../core/entities.ts'
+import { ClosedError, ConnectionError } from '../../core/errors.ts'
+import type { Outgoing } from '../../core/message.ts'
+import type { AnswerHandlers, OpenOptions, Requester, Session } from '../../core/transport.ts'
+import { type Address, describe } from './address.ts'
+import { Keeper } from './keeper.ts'
+import { Link } from './link.ts'
+import { Publisher } from './publisher.ts'
+import { Settlements } from './settlements.ts'
+import { Subscriptions } from './subscriptions.ts'
+import { Topology } from './topology.ts'
+
+export interface RedisSessionOptions extends Omit<OpenOptions, 'url' | 'heartbeatMs'> {
+  readonly address: Address
+  readonly clock: Clock
+  /** Where sessions that died without a word are named, for the next one to end. */
+  readonly orphans: Set<string>
+}
+
+/** A session on one connection. */
+export async function redisSession(options: RedisSessionOptions): Promise<Session> {
+  const { address, clock, handlers, orphans } = options
+  const { names, pollMs, fanoutPubsub } = address
+  const session = `omnibus-${randomBytes(8).toString('hex')}`
+  let state: 'opening' | 'open' | 'closing' | 'closed' | 'destroyed' = 'opening'
+  const link = await Link.open({
+    ...options,
+    session,
+    died(reason) {
+      orphans.add(session)
+      // Else opening it rejects.
+      if (state !== 'opening') handlers.died(reason)
+    },
+  })
+  const keeper = new Keeper({ link, address, clock, orphans, held: () => subscriptions.held })
+  const settlements = new Settlements(link, keeper.hurry)
+  const subscriptions = new Subscriptions({
+    link,
+    session,
+    settlements,
+    clock,
+    pollMs,
+    onUnreadable: (name, error) =>
+      handlers.warned?.(
+        `A message in queue "${name}" cannot be read, and was put into ${names.prefix}_omnibus.dead.${name}: ${String(error)}`,
+      ),
+  })
+  const publisherOptions = { link, sep: names.sep, fanoutPrefix: fanoutPubsub ? names.fanoutPrefix : undefined }
+  const publisher = new Publisher(publisherOptions)
+  const topology = new Topology(link, session, names.sep)
+  await link.ask('begin', String(address.leaseMs))
+  await link.listen(`${names.prefix}_omnibus.bell.${session}`, subscriptions.ring)
+  keeper.start()
+  state = 'open'
+
+  const run = async <T>(operation: () => Promise<T>): Promise<T> => {
+    if (state === 'open' && link.open) return operation()
+    if (state === 'destroyed' || state === 'open') throw new ConnectionError(`The session on ${describe(address)} is over`)
+    throw new ClosedError('The Redis session is closed')
+  }
+
+  const requests = (answers: AnswerHandlers): Requester => {
+    const replyTo = queue(`${session}.answers`, { exclusive: true })
+    const requester = new Publisher(publisherOptions)
+    const listening = async (): Promise<void> => {
+      await topology.declareQueue(replyTo)
+      const alone = { prefetch: 0, exclusive: true, noAck: true, arguments: {}, onCancelled: () => undefined }
+      await subscriptions.subscribe({ ...alone, queue: replyTo.name, onDelivery: (answer) => answers.onAnswer(answer) })
+    }
+    let ready: Promise<void> | undefined
+    return {
+      publish(messages, settled) {
+        const sources = new Map<Outgoing, Outgoing>()
+        for (const message of messages) {
+          sources.set({ ...message, properties: { ...message.properties, replyTo: replyTo.name } }, message)
+        }
+        ready ??= listening()
+        ready.then(
+          () => requester.publish([...sources.keys()], (message, result) => settled(sources.get(message)!, result)),
+          // The session has died of it.
+          () => undefined,
+        )
+      },
+    }
+  }
+
+  const close = async (): Promise<void> => {
+    if (state !== 'open') return
+    state = 'closing'
+    if (link.open) {
+      await Promise.all([publisher.close(), subscriptions.stop(), keeper.stop()])
+      await settlements.flush()
+      if (link.open) await link.run('leave').catch(() => orphans.add(session))
+      await link.close()
+    }
+    if (state === 'closing') state = 'closed'
+  }
+  let closed: Promise<void> | undefined
+
+  return {
+    declareExchange: (exchange) => run(() => topology.declareExchange(exchange)),
+    declareQueue: (declared) => run(() => topology.declareQueue(declared)),
+    unbind: (name, exchange, routingKey, bindingArguments) => run(() => topology.unbind(name, exchange, routingKey, bindingArguments)),
+    publish(messages, settled) {
+      if (state === 'open') publisher.publish(messages, settled)
+    },
+    requests,
+    subscribe: (subscribed) => run(() => subscriptions.subscribe(subscribed)),
+    get: (name) => run(() => subscriptions.get(name)),
+    inspect: (name) => run(() => topology.inspect(name)),
+    purge: (name) => run(() => topology.purge(name)),
+    deleteQueue: (name) => run(() => topology.deleteQueue(name)),
+    deleteExchange: (exchange) => run(() => topology.deleteExchange(exchange)),
+    get lastHeardAt() {
+      return link.lastHeardAt
+    },
+    close: () => (closed ??= close()),
+    destroy() {
+      if (state === 'closed' || state === 'destroyed') return
+      state = 'destroyed'
+      orphans.add(session)
+      link.destroy()
+      keeper.stop().catch(() => undefined)
+    },
+  }
+}
