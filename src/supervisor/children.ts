@@ -1,5 +1,6 @@
 /** What can be done to one process. */
 import type { ResolvedConfig } from '../config/types.ts'
+import type { Exit } from './events.ts'
 import { askPreFork } from './hooks.ts'
 import { ownLimits } from './limits.ts'
 import type { StartCause } from './protocol.ts'
@@ -183,7 +184,7 @@ export function killChild(state: State, child: Child, options: { reason?: string
   child.killedAt = now(state)
   child.reason ??= options.reason
   child.deadline = undefined
-  state.commands.push({ type: 'kill', child: child.id, diagnose: options.diagnose ?? false })
+  state.commands.push({ type: 'kill', child: child.id, ...(options.diagnose && { diagnose: child.label }) })
 }
 
 /** Ends a child that nobody waits for any more, and that holds nothing. */
@@ -214,10 +215,11 @@ export function isConnecting(child: Child): boolean {
 }
 
 /** How it ended, for people. */
-export function endOf(child: Child, exit: { code: number | null; signal: string | null; error?: string; output?: string }): string {
+export function endOf(child: Child, exit: Exit): string {
   if (exit.error !== undefined) return `could not be started: ${exit.error}`
   if (child.reason !== undefined) return child.reason
   const end = exit.signal !== null ? `was killed by ${exit.signal}` : exit.code === 0 ? 'ended by itself' : `ended with code ${exit.code}`
+  if (exit.fatal !== undefined) return `${end}: ${exit.fatal}`
   // Whoever asked for it sees no log.
   return exit.output && child.unit.spec?.ready === 'exit' ? `${end}:\n${exit.output}` : end
 }

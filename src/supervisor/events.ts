@@ -25,6 +25,8 @@ export type Event =
       readonly code: number | null
       readonly signal: string | null
       readonly error?: string
+      /** The last words of Node itself. */
+      readonly fatal?: string
       readonly output?: string
     }
   | { readonly type: 'signal'; readonly signal: MasterSignal }
@@ -40,6 +42,9 @@ export type Event =
   | { readonly type: 'predecessorGone' }
   /** A deadline may have passed. */
   | { readonly type: 'tick' }
+
+/** How a process ended. */
+export type Exit = Omit<Extract<Event, { type: 'exit' }>, 'type' | 'child'>
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -60,8 +65,8 @@ export type Command =
       readonly spec?: CommandSpec
     }
   | { readonly type: 'send'; readonly child: number; readonly message: ToChild }
-  /** SIGKILL to its whole process group; `diagnose` first says what it hangs in. */
-  | { readonly type: 'kill'; readonly child: number; readonly diagnose: boolean }
+  /** SIGKILL to its whole process group; `diagnose`, its label, where it is first to be said what it hangs in. */
+  | { readonly type: 'kill'; readonly child: number; readonly diagnose?: string }
   /** Start a second master with the listening sockets; then `successor`. */
   | { readonly type: 'upgrade' }
   /** The pid file of the master that is gone is this one's now. */

@@ -13,6 +13,8 @@ export interface MasterLog {
   setLevel(level: LogLevel): void
   /** A line a command wrote, which knows nothing of our format. Resolves when it was taken. */
   commandLine(label: string, pid: number, line: string): void | Promise<void>
+  /** Lines that a child wrote to stderr, as they are. Resolves when they were taken. */
+  readonly errors: (lines: string) => Promise<void>
   /** Set where people read: every line a child writes comes here, to be shown with its label. */
   readonly childLine: ((label: string, line: string) => void) | undefined
   /** The last that was written: here, and what children tell. */
@@ -56,6 +58,7 @@ export function createLog(options: { pretty?: boolean } = {}): MasterLog {
       const record = { level: logger.levels.values['info'], time: Date.now(), pid, unit: label, msg: redactText(line) }
       return writeOutput(`${JSON.stringify(record)}\n`)
     },
+    errors: asyncWriter(2),
     childLine: pretty ? show : undefined,
     ring,
   }

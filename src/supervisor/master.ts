@@ -5,12 +5,13 @@ import { systemClock, type Timer } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 import { takeActivation } from './activation.ts'
-import { diagnose } from './diagnose.ts'
 import { type FileWatch, watchFiles } from './dev/watch.ts'
 import type { Command, Event } from './events.ts'
 import { startCommand } from './exec/command.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Guard, startGuard } from './guard.ts'
+import { diagnose } from './hang/diagnose.ts'
+import { keepProfile } from './hang/keep.ts'
 import { type Asker, type Control, startControl } from './control.ts'
 import type { ControlReply, ControlRequest } from './control-protocol.ts'
 import { createLog, type MasterLog } from './log.ts'
@@ -69,9 +70,11 @@ class Master {
   readonly #askers = new Map<number, (reply: ControlReply) => void>()
   #requests = 0
   #over = false
+  #root: string
 
   constructor(options: MasterOptions, done: (code: number) => void) {
     const { file, root = process.cwd(), withoutWeb = false, dev = false } = options
+    this.#root = root
     const { binds, problem } = takeActivation(process.env)
     this.#predecessor = takePredecessor(process.env)
     this.#notifier = takeNotifier(process.env, (reason) => this.#log.write('warn', `systemd is not told: ${reason}`))
@@ -183,7 +186,7 @@ class Master {
               listenFds: role === 'web' ? this.#sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
               preload: this.#watch && role !== 'broker' ? workerScript('dev/main') : undefined,
             },
-            { ...options, workerScript: this.#workerScript, onLine: this.#log.childLine },
+            { ...options, workerScript: this.#workerScript, onLine: this.#log.childLine, onErrors: this.#log.errors },
           )
         : startCommand(
             { spec, ...identity, env: { ...env, ...(config && clientEnvironment(config)) } },
@@ -193,16 +196,20 @@ class Master {
     if (started.pid !== undefined) this.#queue.push({ type: 'spawned', child, pid: started.pid })
   }
 
-  async #kill({ child, diagnose: wanted }: Extract<Command, { type: 'kill' }>): Promise<void> {
+  async #kill({ child, diagnose: label }: Extract<Command, { type: 'kill' }>): Promise<void> {
     const victim = this.#processes.get(child)
-    if (wanted && victim?.pid !== undefined) {
-      const found = await diagnose(victim.pid)
-      if (found) this.#log.write('error', `It is ${describe(found)}`, { victim: victim.pid, ...found })
+    if (label !== undefined && victim?.pid !== undefined) {
+      const { pid } = victim
+      const found = await diagnose(pid, victim.profile)
+      const kept = found?.profile && keepProfile(this.#root, label, found.profile)
+      if (found)
+        this.#log.write('error', `${label} is ${found.text}${kept?.text ?? ''}`, { unit: label, pid, ...found.details, ...kept?.details })
     }
     victim?.kill()
   }
 
   async #prepare(config: ResolvedConfig): Promise<void> {
+    this.#root = config.root
     try {
       prepareSurroundings(config)
       if (config.pidFile !== undefined) this.#pidFile = writePidFile(config.pidFile, { second: this.#predecessor !== undefined })
@@ -303,14 +310,6 @@ class Master {
     for (const child of this.#processes.values()) child.kill()
     void this.#end(EXIT.internal)
   }
-}
-
-function describe({ state, cpuPercent, waitsIn }: { state: string; cpuPercent: number; waitsIn?: string }): string {
-  if (state === 'T' || state === 't') return 'stopped by a signal or a debugger'
-  // On a busy machine a loop gets little of the CPU, but it always wants it.
-  if (cpuPercent >= 50 || state === 'R') return `running without a pause (${cpuPercent} % of a CPU): a loop, or one very long computation`
-  if (waitsIn?.includes('epoll')) return 'idle in its event loop: what it waits for does not come'
-  return `waiting in a blocking call${waitsIn === undefined ? '' : ` (${waitsIn})`}`
 }
 
 /** What programs in other languages look for. A broker they cannot reach leaves theirs as it is. */

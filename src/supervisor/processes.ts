@@ -3,7 +3,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 import type { Guard } from './guard.ts'
+import type { CpuProfile } from './hang/hottest.ts'
+import { INSPECTOR_FLAGS, inspected } from './hang/profile.ts'
 import type { FromChild, Role, ToChild } from './protocol.ts'
+import { passLines } from './stderr.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** Where a web worker finds the first listening socket: after stdio and the IPC channel. */
@@ -21,8 +24,10 @@ export interface ProcessOptions {
   /** `worker/main.ts` or `.js`. */
   readonly workerScript: string
   readonly guard: Guard
-  /** Absent: children write to the master's own stdout and stderr, which costs nothing. */
+  /** Absent: children write to the master's own stdout, which costs nothing. */
   readonly onLine?: ((label: string, line: string) => void) | undefined
+  /** Takes whole lines of stderr, where there is no `onLine`. No more are read before this is done. */
+  readonly onErrors: (lines: string) => void | Promise<void>
   /** `label` is what it is called at the time. */
   readonly onMessage: (message: FromChild, label: string) => void
   /** Once, when it is gone, or could not be started; all it sent and wrote has arrived before. */
@@ -34,6 +39,8 @@ export interface ProcessEnd {
   readonly signal: string | null
   /** It could not even be started. */
   readonly error?: string
+  /** The last words of Node itself, such as that the heap is full. */
+  readonly fatal?: string
   /** Of a command: what it wrote last. */
   readonly output?: string
 }
@@ -41,10 +48,14 @@ export interface ProcessEnd {
 export interface Process {
   readonly pid: number | undefined
   send(message: ToChild): void
+  /** What it does while it does not answer. Absent where it is no process of Node's. */
+  readonly profile?: () => Promise<CpuProfile | undefined>
   /** SIGKILL to the process and all that stayed in its process group. */
   kill(): void
 }
 
+/** `FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory` */
+const FATAL = /^FATAL ERROR: (.+)/m
 /** What was written last may still be in a pipe that a process outside the group keeps open. */
 const LAST_OUTPUT_MS = 500
 
@@ -52,9 +63,9 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
   const { role, uid, gid, cwd, env, listenFds, preload } = request
   let { label } = request
   const places = listenFds.map((_, index) => LISTEN_FD + index)
-  const output = options.onLine ? 'pipe' : 'inherit'
   const args = [
     ...process.execArgv.filter((flag) => !flag.startsWith('--inspect')),
+    ...INSPECTOR_FLAGS,
     ...(preload === undefined ? [] : [`--import=${pathToFileURL(preload).href}`]),
     options.workerScript,
     role,
@@ -68,21 +79,31 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
       gid,
       cwd,
       env,
-      stdio: ['ignore', output, output, 'ipc', ...listenFds],
+      stdio: ['ignore', options.onLine ? 'pipe' : 'inherit', 'pipe', 'ipc', ...listenFds],
     })
   } catch (error) {
     return unstartable(error, options.onExit)
   }
-  const group = followGroup(child, options)
+  const { pid } = child
+  const inspector = inspected()
+  let fatal: string | undefined
+  const group = followGroup(child, { ...options, onExit: (exit) => options.onExit({ ...exit, ...(fatal !== undefined && { fatal }) }) })
   child.on('message', (message) => {
     const known = readMessage(message)
     if (known && !group.over) options.onMessage(known, label)
   })
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream) createInterface({ input: stream }).on('line', (line) => options.onLine?.(label, line))
+  const { onLine, onErrors } = options
+  if (child.stdout) createInterface({ input: child.stdout }).on('line', (line) => onLine?.(label, line))
+  const passOn = (text: string): void | Promise<void> => {
+    fatal = FATAL.exec(text)?.[1] ?? fatal
+    const lines = inspector.filter(text)
+    if (lines === '') return
+    if (!onLine) return onErrors(lines)
+    for (const line of lines.replace(/\n$/, '').split(/\r?\n/)) onLine(label, line)
   }
+  if (child.stderr) void passLines(child.stderr, passOn)
   return {
-    pid: child.pid,
+    pid,
     send(message) {
       // The child that read the config becomes the hook host.
       if (message.type === 'start') label = message.unit
@@ -90,6 +111,7 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
       const whole = message.type === 'start' && places.length > 0 ? { ...message, listenFds: places } : message
       if (child.connected) child.send(whole, () => {})
     },
+    ...(pid !== undefined && { profile: () => inspector.profile(pid) }),
     kill: () => group.kill(),
   }
 }

@@ -20,7 +20,7 @@ import { nextDeadline, passDeadlines } from './deadlines.ts'
 import { advanceDev, changeLost, onChanged, waitsForConfig } from './dev/changes.ts'
 import { type Dev, graphName } from './dev/dev.ts'
 import { faultMended, onFault, tellFaults } from './dev/faults.ts'
-import type { Command, Event, MasterSignal } from './events.ts'
+import type { Command, Event, Exit, MasterSignal } from './events.ts'
 import { EXIT } from './exit-codes.ts'
 import { processOf, tellHook, tellSizes } from './hooks.ts'
 import { exceeded } from './limits.ts'
@@ -59,7 +59,6 @@ export function createSupervision(options: SupervisionOptions): Supervision {
   }
 }
 
-type Exit = Pick<Extract<Event, { type: 'exit' }>, 'code' | 'signal' | 'error'>
 const UNKILLABLE: Exit = { code: null, signal: null, error: 'it hangs in the kernel and cannot be killed' }
 
 function apply(state: State, event: Event): void {

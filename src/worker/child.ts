@@ -140,8 +140,8 @@ export function runChild(host: RoleHost, channel: Channel, log: Log, remark?: st
     if (!tellFailure(error)) log.write('error', `${origin}: ${messageOf(error)}`, { error })
     void exit(exitCodes.internal)
   })
-  // The master decides; a Ctrl-C reaches every process of the terminal. A listener on USR1 also keeps Node's inspector shut.
-  for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1'] as const) process.on(signal, () => {})
+  // The master decides; a Ctrl-C reaches every process of the terminal. USR1 is Node's own: with it the master looks into one that hangs.
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
   process.on('SIGTERM', () => void stop('stop', stopBudgetMs))
 
   channel.onMessage((message) => {

@@ -6,6 +6,7 @@ import { brokerKills, brokerRestarts } from './scenarios/broker-loss.ts'
 import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
 import { fullOfLargeBodies, killedInLargeBodies } from './scenarios/large-bodies.ts'
 import { fullQueue, malformed, oversized } from './scenarios/messages.ts'
+import { hangs } from './scenarios/hangs.ts'
 import { blackHole, cuts } from './scenarios/network.ts'
 import { lockDrop, oneOwner } from './scenarios/ownership.ts'
 import { consumerStorm, gracefulStop, producerKills } from './scenarios/processes.ts'
@@ -54,6 +55,11 @@ const storeScenarios: readonly (readonly [...Scenario<[]>, possible: boolean])[]
   ['F44 store copied and read', lockDrop, true],
 ]
 
+/** Of whole trees of processes, with the broker as a unit. */
+const supervisorScenarios: readonly Scenario<[]>[] = [
+  ['F5 event loops hang', hangs],
+]
+
 const scale: Scale = process.env['OMNIBUS_FAULTS'] === 'long' ? 'long' : 'short'
 const TIMEOUT_MS = scale === 'long' ? 600_000 : 120_000
 
@@ -86,5 +92,11 @@ export function storeFaults(): void {
     for (const [fault, scenario, possible] of storeScenarios) {
       it.runIf(possible)(fault, () => reporting(builtin.name, fault, () => scenario(scale)), TIMEOUT_MS)
     }
+  })
+}
+
+export function supervisorFaults(): void {
+  describe('faults under the supervisor', () => {
+    it.each(supervisorScenarios)('%s', (fault, scenario) => reporting(builtin.name, fault, () => scenario(scale)), TIMEOUT_MS)
   })
 }

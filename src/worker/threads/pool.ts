@@ -5,6 +5,8 @@ import { Worker } from 'node:worker_threads'
 import type { ResolvedRestart } from '../../config/types.ts'
 import { systemClock } from '../../core/clock.ts'
 import { WorkerError } from '../../core/errors.ts'
+import { hottest, placeOf } from '../../supervisor/hang/hottest.ts'
+import { keepProfile } from '../../supervisor/hang/keep.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { unlessAborted, type Deadline } from '../deadline.ts'
 import type { Log } from '../log.ts'
@@ -65,7 +67,12 @@ export async function openPool(options: PoolOptions, { log, signal, fail, report
     return startThread(worker, workerData.tally, {
       startMs: settings.startTimeoutMs,
       silenceMs: settings.heartbeatTimeoutMs,
-      onHang: (reason) => log.write('error', `${label} is terminated: ${reason}`),
+      onHang(reason, profile) {
+        const hot = profile && hottest(profile)
+        const kept = profile && keepProfile(message.config.root, label, profile)
+        const where = hot ? placeOf(hot) : ''
+        log.write('error', `${label} is terminated: ${reason}${where}${kept?.text ?? ''}`, { ...hot, ...kept?.details })
+      },
       // Nothing can end a thread that is stuck in a system call, not even the exit of this process from within.
       onUnkillable: () => process.kill(process.pid, 'SIGKILL'),
     })

@@ -1,7 +1,9 @@
 /** The host's handle on one thread. */
 import type { Socket } from 'node:net'
 import type { Transferable, Worker } from 'node:worker_threads'
+import { sleep } from '../../core/clock.ts'
 import { ConfigError, messageOf, WorkerError } from '../../core/errors.ts'
+import type { CpuProfile } from '../../supervisor/hang/hottest.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { within, type Deadline } from '../deadline.ts'
 import type { StopReason } from '../unit.ts'
@@ -36,14 +38,18 @@ export interface ThreadOptions {
   readonly startMs: number
   /** Longest its event loop may be silent after that; 0 is for ever. Milliseconds. */
   readonly silenceMs: number
-  /** It is about to be terminated, and why. */
-  readonly onHang: (reason: string) => void
+  /** It is about to be terminated, and why; with what it does, where that can be told. */
+  readonly onHang: (reason: string, profile: CpuProfile | undefined) => void
   /** It does not end even when terminated. */
   readonly onUnkillable: () => void
 }
 
 // Terminating takes milliseconds; what takes longer never ends.
 const TERMINATE_MS = 5_000
+// What a hang is doing is the same all the time.
+const PROFILE_MS = 150
+// A system call that blocks lets no profile begin, or end.
+const PROFILE_LIMIT_MS = 1_000
 
 export function startThread(worker: Worker, tally: Int32Array, options: ThreadOptions): Thread {
   const ready = Promise.withResolvers<void>()
@@ -102,10 +108,15 @@ export function startThread(worker: Worker, tally: Int32Array, options: ThreadOp
     const limitMs = loaded ? options.silenceMs : options.startMs
     if (limitMs === 0 || silentChecks * THREAD_BEAT_MS < limitMs) return
     clearInterval(check)
+    usable = false
     reason = loaded ? `its event loop was silent for ${limitMs} ms` : `its entry was not loaded within ${limitMs} ms`
-    options.onHang(reason)
-    void terminate()
+    void end(reason)
   }, THREAD_BEAT_MS)
+
+  const end = async (why: string): Promise<void> => {
+    options.onHang(why, await profileOf(worker))
+    await terminate()
+  }
 
   return {
     get status() {
@@ -137,6 +148,22 @@ export function startThread(worker: Worker, tally: Int32Array, options: ThreadOp
     },
     terminate,
   }
+}
+
+/** By an interrupt, which a loop hears as well. */
+async function profileOf(worker: Worker): Promise<CpuProfile | undefined> {
+  let profile: CpuProfile | undefined
+  const record = async (): Promise<void> => {
+    const handle = await worker.startCpuProfile()
+    await sleep(PROFILE_MS)
+    profile = JSON.parse(await handle.stop()) as CpuProfile
+  }
+  // It may end meanwhile.
+  await within(
+    PROFILE_LIMIT_MS,
+    record().catch(() => {}),
+  )
+  return profile
 }
 
 /** The thread's error came over as text. */

@@ -1,0 +1,3 @@
+import { supervisorFaults } from './matrix.ts'
+
+supervisorFaults()
