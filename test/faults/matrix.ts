@@ -7,6 +7,7 @@ import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
 import { fullOfLargeBodies, killedInLargeBodies } from './scenarios/large-bodies.ts'
 import { fullQueue, malformed, oversized } from './scenarios/messages.ts'
 import { hangs } from './scenarios/hangs.ts'
+import { treeKills } from './scenarios/kills.ts'
 import { blackHole, cuts } from './scenarios/network.ts'
 import { lockDrop, oneOwner } from './scenarios/ownership.ts'
 import { consumerStorm, gracefulStop, producerKills } from './scenarios/processes.ts'
@@ -57,6 +58,7 @@ const storeScenarios: readonly (readonly [...Scenario<[]>, possible: boolean])[]
 
 /** Of whole trees of processes, with the broker as a unit. */
 const supervisorScenarios: readonly Scenario<[]>[] = [
+  ['F4 any process killed', treeKills],
   ['F5 event loops hang', hangs],
 ]
 
