@@ -11,6 +11,7 @@ import { treeKills } from './scenarios/kills.ts'
 import { blackHole, cuts } from './scenarios/network.ts'
 import { lockDrop, oneOwner } from './scenarios/ownership.ts'
 import { consumerStorm, gracefulStop, producerKills } from './scenarios/processes.ts'
+import { presence } from './scenarios/presence.ts'
 import { blocked, deletedQueue, otherArguments, wrongPassword } from './scenarios/refusals.ts'
 import { starvation } from './scenarios/starvation.ts'
 import { crashPoints, failingSyncs, powerLoss } from './scenarios/store.ts'
@@ -28,6 +29,7 @@ const scenarios: readonly Scenario<[Victim]>[] = [
   ['F1 consumers killed', consumerStorm],
   ['F2 producers killed', producerKills],
   ['F3 graceful stop', gracefulStop],
+  ['F3 reload and stop, as the broker sees them', presence],
   ['F9 broker killed', brokerKills],
   ['F10 broker restarted', brokerRestarts],
   ['F12 connections cut', cuts],

@@ -5,6 +5,7 @@ import { startBroker } from '../support/broker.ts'
 import { hasOwnRabbit, startRabbit } from '../support/rabbitmq.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
+import { type Counting, countBuiltin, countRabbit } from './counted.ts'
 
 export interface Victim extends AsyncDisposable {
   readonly url: string
@@ -18,6 +19,8 @@ export interface Victim extends AsyncDisposable {
   start(): Promise<void>
   /** A broker that can be made to block publishers, itself or another. */
   alarm(): Promise<Alarm>
+  /** Counts its clients until disposed of. */
+  count(): Counting
   /** Changes the password of `guest`; absent where that cannot be done while it runs. */
   changePassword?(password: string): Promise<void>
 }
@@ -47,6 +50,7 @@ export const builtin: Kind = {
       stop: async () => void (await broker.stop()),
       start: () => broker.start(),
       alarm: smallBroker,
+      count: () => countBuiltin(broker.data),
       [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
     }
   },
@@ -71,6 +75,7 @@ export const rabbit: Kind = {
         clear: () => watermark('0.4'),
         [Symbol.asyncDispose]: () => watermark('0.4'),
       }),
+      count: () => countRabbit(server),
       changePassword: async (password) => void (await server.ctl('change_password', 'guest', password)),
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     }
