@@ -8,7 +8,8 @@ import { builtinTransport } from '../../src/transports/amqp/builtin.ts'
 import { amqpTransport } from '../../src/transports/amqp/index.ts'
 import { memoryTransport } from '../../src/transports/memory/index.ts'
 import { redisTransport } from '../../src/transports/redis/index.ts'
-import { rabbitClassic, rabbitQuorum } from './exemptions.ts'
+import { sqsTransport } from '../../src/transports/sqs/index.ts'
+import { rabbitClassic, rabbitQuorum, sqs } from './exemptions.ts'
 
 const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'transports.md'), 'utf8')
 /** The formatter pads cells, which says nothing. */
@@ -26,7 +27,7 @@ const rows = (text: string): string[] =>
 const section = (heading: string): string => page.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? ''
 
 it('has the table of capabilities that the transports have', () => {
-  const transports = [memoryTransport, builtinTransport, amqpTransport, redisTransport]
+  const transports = [memoryTransport, builtinTransport, amqpTransport, redisTransport, sqsTransport]
   const table = [
     ['', ...transports.map(({ name }) => `\`${name}:\``)],
     ...Object.keys(memoryTransport.capabilities).map((key) => [
@@ -43,6 +44,7 @@ it('lists every exemption with its reason', () => {
     return `|${where}|${test}|${reason}|`
   })
   expect(rows(section('Exemptions')).slice(1)).toEqual(listed)
+  expect(rows(section('Exemptions on SQS')).slice(1)).toEqual(sqs.map(({ test, reason }) => `|${test}|${reason}|`))
 })
 
 describe('the suite', () => {
