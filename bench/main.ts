@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- clients | brokers | supervisors | MEASURE ...] [--rounds N] [--scale N] [--only NAME]`: AMQP clients, brokers, and supervisors
+ * `npm run bench [-- clients | brokers | supervisors | MEASURE ...] [--rounds N] [--scale N] [--only NAME,NAME] [--into FILE]`: AMQP clients, brokers, and supervisors
  * of web apps, each side by side in one run, interleaved, medians of the rounds, as Markdown. Trust ratios and CPU; absolute rates
  * belong to the machine.
  */
@@ -16,8 +16,10 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     /** Of the numbers of messages: 0.1 for a quick look. */
     scale: { type: 'string', default: '1' },
-    /** Of the supervisors, and of the brokers clients are run against: those whose name holds this text. */
+    /** Of the supervisors those whose names hold one of these texts; of the brokers clients are run against, the one. */
     only: { type: 'string', default: '' },
+    /** Of the supervisors: a file that keeps what was found, and adds what it has from runs before. */
+    into: { type: 'string' },
   },
 })
 const options = { rounds: Number(values.rounds), scale: Number(values.scale), only: values.only }
@@ -34,4 +36,4 @@ if (asked('clients', 'brokers', ...BROKER_MEASURES)) {
   if (asked('clients')) await benchClients(rabbit, options)
   if (asked('brokers', ...BROKER_MEASURES)) await benchBrokers(rabbit, ofBrokers.length > 0 ? ofBrokers : BROKER_MEASURES, options)
 }
-if (asked('supervisors', ...MEASURES)) await benchSupervisors(measures.length > 0 ? measures : MEASURES, options)
+if (asked('supervisors', ...MEASURES)) await benchSupervisors(measures.length > 0 ? measures : MEASURES, { ...options, into: values.into })

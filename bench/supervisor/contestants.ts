@@ -28,8 +28,6 @@ export interface Recipe {
 
 export interface Contestant {
   readonly name: string
-  /** Which of our goals it is held to. */
-  readonly family: 'omnibus' | 'cluster' | 'pm2' | 'watt' | 'gunicorn'
   /** It replaces a worker that hangs, by a limit that can be set. */
   readonly replacesHung: boolean
   recipe(wanted: Wanted): Recipe
@@ -42,7 +40,6 @@ const tableEnv = ({ table }: Wanted): Record<string, string> => (table === undef
 function omnibus(kind: 'process' | 'thread'): Contestant {
   return {
     name: `omnibus, ${kind === 'process' ? 'processes' : 'threads'}`,
-    family: 'omnibus',
     replacesHung: true,
     recipe(wanted) {
       const { app, workers, port, table, hangMs = 10_000, folder } = wanted
@@ -65,7 +62,6 @@ function omnibus(kind: 'process' | 'thread'): Contestant {
 function cluster(mode: 'round robin' | 'shared handle'): Contestant {
   return {
     name: `node:cluster, ${mode}`,
-    family: 'cluster',
     replacesHung: false,
     recipe: (wanted) => ({
       start: [process.execPath, join(apps, 'cluster.mjs')],
@@ -79,7 +75,6 @@ function pm2({ folder: rivals, versions }: Rivals): Contestant {
   const command = join(rivals, 'node_modules', 'pm2', 'bin', 'pm2')
   return {
     name: `PM2 ${versions.pm2}`,
-    family: 'pm2',
     replacesHung: false,
     recipe: (wanted) => ({
       start: [process.execPath, `${command}-runtime`, 'start', appFile(wanted.app), '-i', String(wanted.workers), '--name', 'bench'],
@@ -93,7 +88,6 @@ function watt({ folder: rivals, versions }: Rivals): Contestant {
   const command = join(rivals, 'node_modules', 'wattpm', 'bin', 'cli.js')
   return {
     name: `Watt ${versions.wattpm}`,
-    family: 'watt',
     replacesHung: false,
     recipe(wanted) {
       // Its packages are looked for from the app's folder, so that lies beside them.
@@ -123,7 +117,6 @@ function watt({ folder: rivals, versions }: Rivals): Contestant {
 
 const gunicorn: Contestant = {
   name: 'Gunicorn, sync, Flask',
-  family: 'gunicorn',
   replacesHung: true,
   recipe: (wanted) => ({
     start: [

@@ -25,13 +25,26 @@ export interface Server extends AsyncDisposable {
 }
 
 const TICK_MS = 10
+/** Of all that this process has started. */
+const RUN = `bench-${process.pid}-`
 const FIRST_MS = 60_000
+
+/** Also where a signal ends this process: what it measures is in process groups of its own, and would go on. */
+export function endContestantsAtExit(): void {
+  process.once('exit', () => killMarked(RUN))
+  for (const [signal, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+    ['SIGHUP', 1],
+  ] as const)
+    process.once(signal, () => process.exit(128 + number))
+}
 
 export async function startServer(contestant: Contestant, wanted: Omit<Wanted, 'port' | 'folder'>): Promise<Server> {
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'omnibus-bench-'))
   const recipe = contestant.recipe({ ...wanted, port, folder })
-  const mark = `bench-${process.pid}-${port}`
+  const mark = `${RUN}${port}`
   const { NODE_OPTIONS: _, ...inherited } = process.env
   const env = { ...inherited, ...recipe.env, PORT: String(port), NODE_ENV: 'production', [MARK]: mark }
   const url = `http://127.0.0.1:${port}`

@@ -16,6 +16,7 @@ const marks = {
   'python3-flask': '/usr/lib/python3/dist-packages/flask/__init__.py',
   gunicorn: '/usr/bin/gunicorn',
   strace: '/usr/bin/strace',
+  wrk: '/usr/bin/wrk',
 } as const
 
 export type PackageName = keyof typeof marks
