@@ -5,7 +5,6 @@ import { BoundSocket, type BoundSocketOptions, connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import { sleep } from '../core/clock.ts'
 import { ConfigError, messageOf } from '../core/errors.ts'
-import { listenOn } from './backlog.ts'
 
 export interface Bound {
   /** For the stdio of the processes that accept from it. */
@@ -21,19 +20,21 @@ export interface Bound {
 export interface BindOptions {
   /** Where the config names the address, for the error. */
   readonly key: string
-  /** Listen at once: who connects waits for whoever accepts first, and nobody else can have the address. Absent: only bind. */
-  readonly backlog?: number
+  /** Makes it listen at once: who connects waits for whoever accepts first, and nobody else can have the address. Absent: only bind. */
+  readonly listen?: ListenOn
 }
+
+type ListenOn = (fd: number) => Promise<void>
 
 /** An earlier master that was killed leaves its port busy until its children are gone. */
 const RETRY_MS = 2_000
 
 /** `address` is `host:port`, `unix:/path` or `fd://N`. Rejects with `ConfigError`. */
-export async function bindSocket(address: string, { key, backlog }: BindOptions): Promise<Bound> {
+export async function bindSocket(address: string, { key, listen }: BindOptions): Promise<Bound> {
   for (let waitedMs = 0; ; waitedMs += 100) {
     try {
-      if (address.startsWith('unix:')) return await bindPath(address.slice(5), backlog)
-      return address.startsWith('fd://') ? await takeDescriptor(address, backlog) : await bindPort(address, backlog)
+      if (address.startsWith('unix:')) return await bindPath(address.slice(5), listen)
+      return address.startsWith('fd://') ? await takeDescriptor(address, listen) : await bindPort(address, listen)
     } catch (error) {
       if (codeOf(error) === 'EADDRINUSE' && waitedMs < RETRY_MS) await sleep(100)
       else throw unusable(key, address, error)
@@ -91,19 +92,19 @@ export function holdSocket({ fd, url, socket }: { fd: number; url: string; socke
   }
 }
 
-async function bindPort(address: string, backlog: number | undefined): Promise<Bound> {
+async function bindPort(address: string, listen: ListenOn | undefined): Promise<Bound> {
   const { host, port } = hostAndPort(address)
   const { address: numeric } = await lookup(host)
-  const socket = await listening(new BoundSocket({ host: numeric, port }), backlog)
+  const socket = await listening(new BoundSocket({ host: numeric, port }), listen)
   const bound = socket.address()
   return holdSocket({ fd: socket.fd(), url: `http://${host.includes(':') ? `[${host}]` : host}:${bound.port}`, socket })
 }
 
 /** It gets its path when it listens: before, it would pass for one that was left behind. */
-async function bindPath(path: string, backlog: number | undefined): Promise<Bound> {
+async function bindPath(path: string, listen: ListenOn | undefined): Promise<Bound> {
   const temporary = join(dirname(path), `.${process.pid}`)
   const options: BoundSocketOptions & { path: string } = { path: temporary }
-  const socket = await listening(new BoundSocket(options), backlog)
+  const socket = await listening(new BoundSocket(options), listen)
   try {
     await removeDead(path)
     linkSync(temporary, path)
@@ -116,16 +117,16 @@ async function bindPath(path: string, backlog: number | undefined): Promise<Boun
   return holdSocket({ fd: socket.fd(), url: `unix:${path}`, socket })
 }
 
-async function takeDescriptor(address: string, backlog: number | undefined): Promise<Bound> {
+async function takeDescriptor(address: string, listen: ListenOn | undefined): Promise<Bound> {
   const fd = Number(address.slice(5))
   if (!fstatSync(fd).isSocket()) throw Object.assign(new Error('it is no socket'), { code: 'ENOTSOCK' })
-  if (backlog !== undefined) await listenOn(fd, backlog)
+  await listen?.(fd)
   return holdSocket({ fd, url: address })
 }
 
-async function listening(socket: BoundSocket, backlog: number | undefined): Promise<BoundSocket> {
+async function listening(socket: BoundSocket, listen: ListenOn | undefined): Promise<BoundSocket> {
   try {
-    if (backlog !== undefined) await listenOn(socket.fd(), backlog)
+    await listen?.(socket.fd())
     return socket
   } catch (error) {
     socket.close()

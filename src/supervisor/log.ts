@@ -1,12 +1,14 @@
 /** The master's log: JSON lines for machines, plain lines for people at a terminal. No secret passes. */
-import { pino } from 'pino'
 import { redactDeep, redactText } from '../core/redact.ts'
 import type { LogLevel } from './events.ts'
-import { asyncWriter } from './exec/output.ts'
+import { asyncWriter, writeNow } from './exec/output.ts'
 import { createRing, type LogRing } from './logs/ring.ts'
 import { prettyLine } from './pretty.ts'
 
 const MASTER = 'master'
+
+// pino's numbers.
+const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 }
 
 export interface MasterLog {
   write(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void
@@ -28,35 +30,30 @@ export function createLog(options: { pretty?: boolean } = {}): MasterLog {
   const print = (line: string): void => void process.stdout.write(`${line}\n`)
   const show = (label: string, line: string): void =>
     print(prettyLine(label, line, { color, stacks: Boolean(process.env['OMNIBUS_DEBUG']) }))
-  // Synchronous, so that the last words are out before the process is.
-  const file = pino.destination({ dest: 1, sync: true })
   // Whoever read us may be gone; that is no reason to stop serving.
-  file.on('error', () => {})
   process.stdout.on('error', () => {})
   const writeOutput = asyncWriter(1)
   const ring = createRing()
-  let about = MASTER
-  const write = (line: string): void => {
-    ring.add(about, [line.trimEnd()])
-    if (pretty) show(MASTER, line.trimEnd())
-    else file.write(line)
-  }
-  const logger = pino({ level: 'info', base: null }, { write })
+  let lowest: LogLevel = 'info'
+  const lineOf = (level: LogLevel, fields: Readonly<Record<string, unknown>>, message: string): string =>
+    JSON.stringify(redactDeep({ level: SEVERITY[level], time: Date.now(), ...fields, msg: message }))
   return {
     write(level, message, fields = {}) {
+      if (SEVERITY[level] < SEVERITY[lowest]) return
       // What is about a child carries its label and pid, as its own lines do.
       const record = { pid: process.pid, unit: MASTER, ...fields }
-      about = record.unit
-      logger[level](redactDeep(record), redactText(message))
+      const line = lineOf(level, record, message)
+      ring.add(record.unit, [line])
+      if (pretty) show(MASTER, line)
+      else writeNow(1, `${line}\n`)
     },
     setLevel(level) {
-      logger.level = level
+      lowest = level
     },
     commandLine(label, pid, line) {
       ring.add(label, [redactText(line)])
       if (pretty) return show(label, line)
-      const record = { level: logger.levels.values['info'], time: Date.now(), pid, unit: label, msg: redactText(line) }
-      return writeOutput(`${JSON.stringify(record)}\n`)
+      return writeOutput(`${lineOf('info', { pid, unit: label }, line)}\n`)
     },
     errors: asyncWriter(2),
     childLine: pretty ? show : undefined,

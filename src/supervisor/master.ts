@@ -1,13 +1,10 @@
 /** The shell around the state machine: processes, sockets, timers, signals. It decides nothing. */
-import { extname } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { systemClock, type Timer } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 import { takeActivation } from './activation.ts'
-import { type FileWatch, watchFiles } from './dev/watch.ts'
+import type { FileWatch, watchFiles } from './dev/watch.ts'
 import type { Command, Event } from './events.ts'
-import { startCommand } from './exec/command.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Guard, startGuard } from './guard.ts'
 import { diagnose } from './hang/diagnose.ts'
@@ -18,12 +15,12 @@ import { createLog, type MasterLog } from './log.ts'
 import { answerLogs } from './logs/follow.ts'
 import { type PidFile, writePidFile } from './pid-file.ts'
 import { type Probes, startProbes } from './probes.ts'
-import { type Process, type ProcessEnd, startProcess } from './processes.ts'
-import { BUS_URL_VARIABLE, busUrlOf, clientUrlOf, type FromChild } from './protocol.ts'
+import type { Process } from './processes.ts'
 import { type Notifier, takeNotifier } from './notify.ts'
 import { onMasterSignals } from './signals.ts'
 import { Sockets } from './sockets.ts'
-import { prepareSurroundings, surroundingsOf } from './surroundings.ts'
+import { type SpawnContext, spawnProcess, workerScript } from './spawn.ts'
+import { prepareSurroundings } from './surroundings.ts'
 import { createSupervision, type Supervision } from './supervision.ts'
 import { type Predecessor, startSuccessor, type Successor, takePredecessor, whyNoSuccessor } from './takeover.ts'
 
@@ -42,19 +39,21 @@ export interface MasterOptions {
 }
 
 /** Runs until everything has stopped; resolves with the exit code. Takes over the process: signals, stdout, title. */
-export function runMaster(options: MasterOptions): Promise<number> {
+export async function runMaster(options: MasterOptions): Promise<number> {
   // In place of the command line, which may hold a URL with a password.
   process.title = 'omnibus master'
-  return new Promise((resolve) => new Master(options, resolve).handle({ type: 'begin' }))
+  const watching = options.dev ? (await import('./dev/watch.ts')).watchFiles : undefined
+  return new Promise((resolve) => new Master(options, watching, resolve).begin())
 }
 
 class Master {
-  readonly #workerScript: string
+  readonly #withoutWeb: boolean
   readonly #log: MasterLog
   readonly #watch: FileWatch | undefined
   readonly #guard: Guard
   readonly #mind: Supervision
   readonly #processes = new Map<number, Process>()
+  readonly #spawning: SpawnContext
   readonly #queue: Event[] = []
   readonly #sockets: Sockets
   readonly #activated: readonly string[]
@@ -72,9 +71,10 @@ class Master {
   #over = false
   #root: string
 
-  constructor(options: MasterOptions, done: (code: number) => void) {
+  constructor(options: MasterOptions, watching: typeof watchFiles | undefined, done: (code: number) => void) {
     const { file, root = process.cwd(), withoutWeb = false, dev = false } = options
     this.#root = root
+    this.#withoutWeb = withoutWeb
     const { binds, problem } = takeActivation(process.env)
     this.#predecessor = takePredecessor(process.env)
     this.#notifier = takeNotifier(process.env, (reason) => this.#log.write('warn', `systemd is not told: ${reason}`))
@@ -83,12 +83,22 @@ class Master {
     // As in Gunicorn, they take the place of whatever address was configured.
     const overrides = { ...options.overrides, ...(this.#activated.length > 0 && { bind: this.#activated }) }
     this.#log = createLog(dev ? { pretty: process.env['OMNIBUS_LOG'] !== 'json' } : {})
-    this.#workerScript = options.workerScript ?? workerScript('main')
-    this.#watch = dev ? watchFiles((files) => this.handle({ type: 'changed', files })) : undefined
+    this.#watch = watching?.((files) => this.handle({ type: 'changed', files }))
     this.#guard = startGuard({
       onLost: (reason) =>
         this.#log.write('warn', `The guard that ends the children if this process is killed is gone, and starts again: ${reason}`),
     })
+    this.#spawning = {
+      workerScript: options.workerScript ?? workerScript('main'),
+      guard: this.#guard,
+      log: this.#log,
+      watch: this.#watch,
+      sockets: this.#sockets,
+      onEvent: (event) => {
+        if (event.type === 'exit') this.#processes.delete(event.child)
+        this.handle(event)
+      },
+    }
     if (problem !== undefined) this.#log.write('warn', problem)
     this.#mind = createSupervision({
       file,
@@ -110,6 +120,12 @@ class Master {
       process.off('uncaughtException', onFault)
       done(code)
     }
+  }
+
+  begin(): void {
+    this.handle({ type: 'begin' })
+    // Beside the config that is read meanwhile.
+    if (!this.#withoutWeb && !this.#predecessor) this.#sockets.prepare()
   }
 
   /** Events that come up while one is handled wait for their turn. */
@@ -160,38 +176,9 @@ class Master {
     }
   }
 
-  #spawn({ child, role, label, config, spec }: Extract<Command, { type: 'spawn' }>): void {
-    const { env: own, ...identity } = surroundingsOf(role, config)
-    const env = { ...process.env, ...own, OMNIBUS_UNIT: label, ...(config && { [BUS_URL_VARIABLE]: busUrlOf(config) }) }
-    const options = {
-      guard: this.#guard,
-      onMessage: (message: FromChild, now = label) => {
-        if (message.type === 'output') return this.#log.ring.add(now, message.lines, message.missed)
-        this.handle({ type: 'message', child, message })
-        if (message.type === 'modules') this.#watch?.add(message.files, message.at)
-      },
-      onExit: (exit: ProcessEnd) => {
-        this.#processes.delete(child)
-        this.handle({ type: 'exit', child, ...exit })
-      },
-    }
-    const started =
-      spec === undefined
-        ? startProcess(
-            {
-              role,
-              label,
-              env,
-              ...identity,
-              listenFds: role === 'web' ? this.#sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
-              preload: this.#watch && role !== 'broker' ? workerScript('dev/main') : undefined,
-            },
-            { ...options, workerScript: this.#workerScript, onLine: this.#log.childLine, onErrors: this.#log.errors },
-          )
-        : startCommand(
-            { spec, ...identity, env: { ...env, ...(config && clientEnvironment(config)) } },
-            { ...options, write: (line, pid) => this.#log.commandLine(label, pid, line) },
-          )
+  #spawn(command: Extract<Command, { type: 'spawn' }>): void {
+    const { child } = command
+    const started = spawnProcess(command, this.#spawning)
     this.#processes.set(child, started)
     if (started.pid !== undefined) this.#queue.push({ type: 'spawned', child, pid: started.pid })
   }
@@ -213,7 +200,7 @@ class Master {
     try {
       prepareSurroundings(config)
       if (config.pidFile !== undefined) this.#pidFile = writePidFile(config.pidFile, { second: this.#predecessor !== undefined })
-      if (config.web) await this.#sockets.open(config.web.bind, config.web.backlog)
+      await this.#sockets.open(config.web?.bind ?? [], config.web?.backlog)
       if (config.probes !== undefined) {
         this.#probes = await startProbes(await this.#sockets.openProbes(config.probes), () => this.#mind.status())
       }
@@ -229,7 +216,7 @@ class Master {
 
   async #bind({ loader, config }: Extract<Command, { type: 'bind' }>): Promise<void> {
     try {
-      if (config.web) await this.#sockets.open(config.web.bind, config.web.backlog)
+      await this.#sockets.open(config.web?.bind ?? [], config.web?.backlog)
       this.handle({ type: 'bound', loader, urls: this.#urlsOf(config) })
     } catch (error) {
       this.handle({ type: 'bound', loader, urls: [], error: messageOf(error) })
@@ -310,15 +297,4 @@ class Master {
     for (const child of this.#processes.values()) child.kill()
     void this.#end(EXIT.internal)
   }
-}
-
-/** What programs in other languages look for. A broker they cannot reach leaves theirs as it is. */
-function clientEnvironment(config: ResolvedConfig): Readonly<Record<string, string>> {
-  const url = clientUrlOf(config)
-  return url === undefined ? {} : { BUS_URL: url }
-}
-
-/** Beside this file, in the sources as in the build. */
-function workerScript(name: string): string {
-  return fileURLToPath(new URL(`../worker/${name}${extname(import.meta.filename)}`, import.meta.url))
 }

@@ -1,10 +1,13 @@
 /** The sockets the master holds, by the address the config names. */
+import { type Listener, startListener } from './backlog.ts'
 import { type Bound, bindSocket } from './listen.ts'
 
 export class Sockets {
   readonly #web = new Map<string, Bound>()
   /** One at most, but named like the others, so that it can be handed on like them. */
   readonly #probes = new Map<string, Bound>()
+
+  #listener: Listener | undefined
 
   /** `inherited` from the master this one takes over from, as its `all`. */
   constructor(inherited: ReadonlyMap<string, Bound> = new Map()) {
@@ -15,10 +18,19 @@ export class Sockets {
     return new Map([...this.#web, ...this.#probes])
   }
 
-  /** Binds what is not held yet: all of it, or nothing where one rejects. */
-  async open(addresses: readonly string[], backlog: number): Promise<void> {
+  /** `open` will follow, and need not wait then for what takes the longest of it. */
+  prepare(): void {
+    this.#listener ??= startListener()
+  }
+
+  /** Binds what is not held yet: all of it, or nothing where one rejects. Ends what was prepared. */
+  async open(addresses: readonly string[], backlog = 0): Promise<void> {
     const missing = addresses.filter((address) => !this.#web.has(address))
-    const results = await Promise.allSettled(missing.map((address) => bindSocket(address, { key: 'web.bind', backlog })))
+    if (missing.length > 0) this.prepare()
+    const listen = async (fd: number): Promise<void> => this.#listener?.listen(fd, backlog)
+    const results = await Promise.allSettled(missing.map((address) => bindSocket(address, { key: 'web.bind', listen })))
+    this.#listener?.close()
+    this.#listener = undefined
     const failure = results.find((result) => result.status === 'rejected')
     for (const [index, result] of results.entries()) {
       if (result.status === 'rejected') continue
@@ -41,6 +53,7 @@ export class Sockets {
   }
 
   close(shared: boolean): void {
+    this.#listener?.close()
     for (const held of [this.#web, this.#probes]) closeOthers(held, [], shared)
   }
 

@@ -53,7 +53,7 @@ export function spawnProcess(command: Extract<Command, { type: 'spawn' }>, conte
       listenFds: role === 'web' ? sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
       preload: watch && role !== 'broker' ? workerScript('dev/main') : undefined,
     },
-    { ...options, workerScript: script, onLine: log.childLine },
+    { ...options, workerScript: script, onLine: log.childLine, onErrors: log.errors },
   )
 }
 

@@ -50,7 +50,6 @@ export const rooms: Readonly<Record<string, Room>> = {
     values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts'],
     types: ['src/config/'],
     builtins: 'any',
-    packages: ['pino'],
   },
   'src/worker/': {
     values: [
@@ -65,9 +64,8 @@ export const rooms: Readonly<Record<string, Room>> = {
       'src/supervisor/hang/',
     ],
     builtins: 'any',
-    packages: ['pino'],
   },
-  'src/cli/': { values: ['src/', 'package.json'], builtins: 'any', packages: ['commander', 'pino'] },
+  'src/cli/': { values: ['src/', 'package.json'], builtins: 'any', packages: ['commander'] },
   'src/index.ts': { values: ['src/core/', 'src/bus/', 'src/config/', 'src/transports/table.ts'] },
   // By the package's name, so that they test what it exports.
   'examples/': { values: [], builtins: 'any', packages: 'any' },

@@ -50,7 +50,7 @@ describe('the import table', () => {
     ['src/supervisor/master.ts', `export { a } from '../transports/amqp/session.ts'`],
     ['src/supervisor/master.ts', `const { a } = await import('../bus/event.ts')`],
     ['src/transports/amqp/session.ts', `import {\n  a,\n  b,\n} from '../memory/session.ts'`],
-    ['src/bus/event.ts', `import 'pino'`],
+    ['src/bus/event.ts', `import 'commander'`],
     ['examples/video/web.ts', `import { connect } from '../../src/index.ts'`],
     ['examples/video/web.ts', `import type { A } from '../event-bus/app.ts'`],
   ])('would catch %s: %s', (path, code) => {

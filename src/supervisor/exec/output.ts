@@ -1,5 +1,5 @@
 /** Reads what a command writes, no faster than it is passed on: a command that nobody reads waits, as it would on a full pipe. */
-import { write } from 'node:fs'
+import { write, writeSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import { sleep } from '../../core/clock.ts'
@@ -42,6 +42,20 @@ async function writeAll(fd: number, bytes: Buffer): Promise<void> {
     if (error === null) rest = rest.subarray(written)
     else if (error.code === 'EAGAIN') await sleep(AGAIN_MS)
     else return
+  }
+}
+
+const never = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+
+/** Returns when it was taken, so that last words are out before the process ends, or nobody is left to take it. */
+export function writeNow(fd: number, text: string): void {
+  for (let rest = Buffer.from(text); rest.length > 0;) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest))
+    } catch (error) {
+      if (Reflect.get(Object(error), 'code') !== 'EAGAIN') return
+      Atomics.wait(never, 0, 0, AGAIN_MS)
+    }
   }
 }
 

@@ -1,5 +1,4 @@
 /** When a command counts as ready. */
-import { get } from 'node:http'
 import { connect } from 'node:net'
 import type { ReadyWhen } from '../../config/types.ts'
 import { sleep } from '../../core/clock.ts'
@@ -51,7 +50,8 @@ function accepts(port: number | string): Promise<boolean> {
   })
 }
 
-function answers(url: string): Promise<boolean> {
+async function answers(url: string): Promise<boolean> {
+  const { get } = await import('node:http')
   return new Promise((resolve) => {
     const request = get(url, { timeout: PROBE_LIMIT_MS, agent: false }, ({ statusCode = 0 }) => {
       request.destroy()

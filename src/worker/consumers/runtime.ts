@@ -3,32 +3,25 @@ import type { RunningConsumer } from '../../bus/bus.ts'
 import { type ConsumerDefinition, isConsumerDefinition, isSingle } from '../../bus/consume.ts'
 import { ClosedError, messageOf, WorkerError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
-import type { ResolvedConfig } from '../../config/types.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry, type Exports } from '../entry.ts'
 import type { Log } from '../log.ts'
 import { combined, lagOf, progressOf } from './progress.ts'
 import { hostResources, untilConnected } from '../resources.ts'
+import { consumerSettings } from '../settings.ts'
 import type { StartMessage, Unit, UnitContext } from '../unit.ts'
 
 // Of the stop budget: giving back and flushing come after the handlers.
 const SHARE_AFTER_HANDLERS = 0.1
 const ABORT_CLOSE_MS = 1_000
 
-/** Which consumer a process or thread is told to run. */
-export function settingsOf({ config, consumer: name }: StartMessage): { name: string; settings: ResolvedConfig['consumers'][string] } {
-  const settings = name === undefined ? undefined : config.consumers[name]
-  if (name === undefined || settings === undefined) throw new TypeError(`a consumers unit needs the name of one, got ${String(name)}`)
-  return { name, settings }
-}
-
 /**
  * Resolves when loaded and connected; rejects when it never can be. Its status is reported as soon as the entry is loaded, since
  * connecting may take long.
  */
 export async function openConsumer(message: StartMessage, { log, signal, report, hooks, preloaded }: UnitContext): Promise<Unit> {
-  const { name, settings } = settingsOf(message)
+  const { name, settings } = consumerSettings(message)
   const { entry } = settings
   const resources = hostResources(log, preloaded)
   const option = `consumers.${name}.entry`

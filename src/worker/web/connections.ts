@@ -12,8 +12,7 @@
  *    answer under way, however quiet, may be one that matters (a slow download, a long computation): it gets until the
  *    deadline, and is then cut.
  */
-import { Server as HttpServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
-import { Server as HttpsServer } from 'node:https'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { systemClock } from '../../core/clock.ts'
@@ -109,7 +108,8 @@ export function trackConnections(observers: readonly RequestListener[] = []): Co
     servers.add(server)
     http2.watch(server)
     const speaksHttp2 = typeof Reflect.get(server, 'updateSettings') === 'function'
-    const speaksHttp = server instanceof HttpServer || server instanceof HttpsServer || speaksHttp2
+    // Told by what they have, as the others are: their modules, unless the app has imported them, cost several MiB.
+    const speaksHttp = 'headersTimeout' in server || speaksHttp2
     const isTls = typeof Reflect.get(server, 'setSecureContext') === 'function'
     server.prependListener(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
       const isHttp2 = speaksHttp2 && (!isTls || Reflect.get(socket, 'alpnProtocol') === 'h2')

@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, Socket } from 'node:net'
 import { WorkerError } from '../../core/errors.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
+import { webSettings } from '../settings.ts'
 import { openPool } from '../threads/pool.ts'
 import type { StartMessage, Unit, UnitContext } from '../unit.ts'
 import { createDispatcher } from './dispatch.ts'
-import { settingsOf } from './worker.ts'
 
 /** Resolves when every thread is ready, and only then accepts: what came before would be lost if one could not start. */
 export async function openThreads(message: StartMessage, context: UnitContext): Promise<Unit> {
-  const settings = settingsOf(message)
+  const settings = webSettings(message)
   // A socket object on a descriptor tells its address; nothing is read, and a server takes it over.
   const inherited = (message.listenFds ?? []).map((fd) => new Socket({ fd, readable: false }))
   const [address] = inherited.map((socket, index) => addressOf(socket, settings.bind[index]))

@@ -1,10 +1,10 @@
 /** One web worker: loads an app, lets it accept from the inherited sockets or serves it what its host has accepted, and drains it. */
 import type { AddressInfo, Server } from 'node:net'
-import type { ResolvedConfig } from '../../config/types.ts'
 import { messageOf, WorkerError } from '../../core/errors.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry } from '../entry.ts'
 import { hostResources } from '../resources.ts'
+import { webSettings } from '../settings.ts'
 import type { StartMessage, Unit, UnitContext } from '../unit.ts'
 import { accessLog } from './access-log.ts'
 import { appOf, unusable, type App } from './app.ts'
@@ -19,15 +19,9 @@ const SHARE_AFTER_DRAIN = 0.2
 // For what an entry published before its start failed.
 const ABORT_CLOSE_MS = 1_000
 
-/** What a process or thread is told to serve. */
-export function settingsOf({ config: { web } }: StartMessage): NonNullable<ResolvedConfig['web']> {
-  if (web === undefined) throw new TypeError('a web unit needs config.web')
-  return web
-}
-
 /** Resolves when the app accepts. `address` is that of a thread's host, which accepts for it. */
 export async function openWeb(message: StartMessage, context: UnitContext, address?: AddressInfo): Promise<Unit> {
-  const web = settingsOf(message)
+  const web = webSettings(message)
   const { entry, backlog } = web
   const { log, channel, signal, hooks, preloaded } = context
   const resources = hostResources(log, preloaded)
@@ -92,6 +86,6 @@ export async function openWeb(message: StartMessage, context: UnitContext, addre
 function inherited(message: StartMessage): ListenSource {
   const [fd, ...further] = message.listenFds ?? []
   if (fd === undefined) throw new TypeError('a web unit needs listenFds')
-  const [first = ''] = settingsOf(message).bind
+  const [first = ''] = webSettings(message).bind
   return { fds: [fd, ...further], path: first.startsWith('unix:') ? first.slice('unix:'.length) : undefined }
 }
