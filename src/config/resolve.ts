@@ -12,6 +12,7 @@ import { defaultBind, defaultWorkers, type Environment } from './environment.ts'
 import { execFields, resolveExec, resolveStep } from './exec.ts'
 import { HOOKS, type Hooks, SERVER_HOOKS, WORKER_HOOKS } from './hooks.ts'
 import { processFields, resolveProcesses } from './processes.ts'
+import { resolveStatsd, statsdField } from './statsd.ts'
 import type {
   BusConfig,
   ConfigOverrides,
@@ -89,6 +90,7 @@ const FIELDS: Fields<OmnibusConfig> = {
   pidFile: path,
   ...processFields,
   probes: address,
+  statsd: statsdField,
   log: object({ level: oneOf(['debug', 'info', 'warn', 'error']) }),
 }
 
@@ -168,6 +170,7 @@ export function resolveConfig(input: unknown, context: ResolveContext): Resolved
     ...(pidFile !== undefined && { pidFile }),
     processes,
     ...(config.probes !== undefined && { probes: inFull(config.probes, base) }),
+    ...(config.statsd && { statsd: resolveStatsd(config.statsd) }),
     logLevel: config.log?.level ?? 'info',
   }
 }

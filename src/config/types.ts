@@ -38,7 +38,18 @@ export interface OmnibusConfig {
   envFile?: string
   /** `host:port` or `unix:/path` of /livez, /startupz, /readyz and /status. @default none */
   probes?: string
+  /** Metrics of the web part over UDP, with the package `hot-shots`. @default none */
+  statsd?: StatsdConfig
   log?: { level?: 'debug' | 'info' | 'warn' | 'error' }
+}
+
+export interface StatsdConfig {
+  /** `host` or `host:port`. @default '127.0.0.1:8125' */
+  host?: string
+  /** Of the names: `PREFIX.requests`. @default 'gunicorn', so that what shows Gunicorn's metrics shows these */
+  prefix?: string
+  /** Added to each metric, in the way of DogStatsD. @default none, which every statsd understands */
+  tags?: Readonly<Record<string, string>>
 }
 
 export interface BusConfig {
@@ -231,6 +242,8 @@ export interface ResolvedConfig {
   readonly pidFile?: string
   readonly processes: ResolvedProcesses
   readonly probes?: string
+  /** `host` is `host:port`. */
+  readonly statsd?: Readonly<Required<StatsdConfig>>
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
 }
 

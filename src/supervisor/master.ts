@@ -13,6 +13,7 @@ import { type Asker, type Control, startControl } from './control.ts'
 import type { ControlReply, ControlRequest } from './control-protocol.ts'
 import { createLog, type MasterLog } from './log.ts'
 import { answerLogs } from './logs/follow.ts'
+import { openStatsd, type Statsd } from '../metrics/statsd.ts'
 import { type PidFile, writePidFile } from './pid-file.ts'
 import { type Probes, startProbes } from './probes.ts'
 import type { Process } from './processes.ts'
@@ -21,6 +22,7 @@ import { onMasterSignals } from './signals.ts'
 import { Sockets } from './sockets.ts'
 import { type SpawnContext, spawnProcess, workerScript } from './spawn.ts'
 import { prepareSurroundings } from './surroundings.ts'
+import { readyWorkers } from './status.ts'
 import { createSupervision, type Supervision } from './supervision.ts'
 import { type Predecessor, startSuccessor, type Successor, takePredecessor, whyNoSuccessor } from './takeover.ts'
 
@@ -64,6 +66,7 @@ class Master {
   #handling = false
   #timer: Timer | undefined
   #probes: Probes | undefined
+  #statsd: Statsd | undefined
   #pidFile: PidFile | undefined
   #control: Control | undefined
   readonly #askers = new Map<number, (reply: ControlReply) => void>()
@@ -137,6 +140,7 @@ class Master {
       for (const command of this.#mind.handle(next)) this.#execute(command)
     }
     this.#handling = false
+    this.#statsd?.workers(readyWorkers(this.#mind.status()))
     this.#schedule()
   }
 
@@ -200,6 +204,9 @@ class Master {
     try {
       prepareSurroundings(config)
       if (config.pidFile !== undefined) this.#pidFile = writePidFile(config.pidFile, { second: this.#predecessor !== undefined })
+      if (config.statsd) {
+        this.#statsd = await openStatsd(config.statsd, (error) => this.#log.write('warn', `Metrics cannot be sent: ${error.message}`))
+      }
       await this.#sockets.open(config.web?.bind ?? [], config.web?.backlog)
       if (config.probes !== undefined) {
         this.#probes = await startProbes(await this.#sockets.openProbes(config.probes), () => this.#mind.status())
@@ -278,6 +285,7 @@ class Master {
     this.#timer?.cancel()
     this.#watch?.close()
     this.#release()
+    await this.#statsd?.close()
     await this.#guard.close()
     this.#control?.close()
     this.#successor?.release()

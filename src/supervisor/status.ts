@@ -41,6 +41,11 @@ export interface UnitReport extends UnitStatus {
   readonly failure?: string
 }
 
+/** Web workers that are ready, each thread counting. */
+export function readyWorkers({ units }: Status): number {
+  return units.reduce((count, { unit, state, threads = 1 }) => (unit === 'web' && state === 'ready' ? count + threads : count), 0)
+}
+
 export function statusOf(state: State): Status {
   const slots = [...state.slots.values()]
   const reasons = [...(state.phase === 'running' ? [] : [state.phase]), ...slots.flatMap((slot) => unreadiness(state, slot))]

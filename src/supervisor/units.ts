@@ -1,4 +1,5 @@
 /** What is to run: the resolved config as a list of units. */
+import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedConfig, ResolvedRestart } from '../config/types.ts'
 import type { CommandSpec } from './exec/command.ts'
 import type { Limits } from './limits.ts'
@@ -162,13 +163,14 @@ export function needsRestart(old: ResolvedConfig, fresh: ResolvedConfig): string
     ['pidFile', old.pidFile, fresh.pidFile],
     ['umask', old.processes.umask, fresh.processes.umask],
     ['probes', old.probes, fresh.probes],
+    ['statsd', old.statsd, fresh.statsd],
   ]
-  return pairs.filter(([, before, after]) => before !== after).map(([name]) => name)
+  return pairs.filter(([, before, after]) => !isDeepStrictEqual(before, after)).map(([name]) => name)
 }
 
 /** The new config with what only a restart can change left as it is. */
 export function keepUnchangeable(old: ResolvedConfig, fresh: ResolvedConfig): ResolvedConfig {
-  const { pidFile: _pidFile, probes: _probes, ...rest } = fresh
+  const { pidFile: _pidFile, probes: _probes, statsd: _statsd, ...rest } = fresh
   const { listen: _listen, ...bus } = fresh.bus
   const kept =
     old.bus.builtin === fresh.bus.builtin ? { urls: bus.urls, builtin: bus.builtin } : { urls: old.bus.urls, builtin: old.bus.builtin }
@@ -177,5 +179,6 @@ export function keepUnchangeable(old: ResolvedConfig, fresh: ResolvedConfig): Re
     bus: { ...kept, data: old.bus.data, ...(old.bus.listen !== undefined && { listen: old.bus.listen }) },
     ...(old.pidFile !== undefined && { pidFile: old.pidFile }),
     ...(old.probes !== undefined && { probes: old.probes }),
+    ...(old.statsd !== undefined && { statsd: old.statsd }),
   }
 }

@@ -46,8 +46,10 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
   'src/testing/': { values: ['src/core/', 'src/bus/', 'src/transports/memory/'] },
   'src/config/': { values: [...plainCore, 'src/core/host.ts'], types: ['src/bus/'], builtins: 'any' },
+  // For the supervisor, which counts workers, and the workers, which count requests.
+  'src/metrics/': { values: ['src/core/errors.ts'], types: ['src/config/'], packages: ['hot-shots'] },
   'src/supervisor/': {
-    values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts'],
+    values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts', 'src/metrics/'],
     types: ['src/config/'],
     builtins: 'any',
   },
@@ -57,6 +59,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'src/config/',
       'src/bus/',
       'src/broker/',
+      'src/metrics/',
       'src/transports/table.ts',
       'src/index.ts',
       'src/supervisor/protocol.ts',

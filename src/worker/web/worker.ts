@@ -1,6 +1,7 @@
 /** One web worker: loads an app, lets it accept from the inherited sockets or serves it what its host has accepted, and drains it. */
 import type { AddressInfo, Server } from 'node:net'
 import { messageOf, WorkerError } from '../../core/errors.ts'
+import { openStatsd } from '../../metrics/statsd.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry } from '../entry.ts'
 import { hostResources } from '../resources.ts'
@@ -12,6 +13,7 @@ import { trackConnections } from './connections.ts'
 import { idle } from '../idle.ts'
 import { answerListen, type ListenSource } from './listen.ts'
 import { requestHooks } from './request-hooks.ts'
+import { requestMetrics } from './request-metrics.ts'
 import { applyTimeouts } from './timeouts.ts'
 
 // Of the stop budget: what comes after the last request (closing hooks, flushing publishes) needs time too.
@@ -25,8 +27,11 @@ export async function openWeb(message: StartMessage, context: UnitContext, addre
   const { entry, backlog } = web
   const { log, channel, signal, hooks, preloaded } = context
   const resources = hostResources(log, preloaded)
+  const metrics = message.config.statsd
+  const statsd = metrics && (await openStatsd(metrics, (error) => log.write('warn', `metrics cannot be sent: ${messageOf(error)}`)))
   const connections = trackConnections([
     ...(web.accessLog === '' ? [] : [accessLog(web.accessLog, web.forwardedAllowIps, log.print)]),
+    ...(statsd ? [requestMetrics(statsd)] : []),
     ...requestHooks(hooks),
   ])
   const opened = (server: Server): void => {
@@ -68,6 +73,7 @@ export async function openWeb(message: StartMessage, context: UnitContext, addre
       socket.closeFurther()
       const cut = await connections.drain(deadline.leaving(SHARE_AFTER_DRAIN))
       const unclosed = await closeApp(app, deadline)
+      await within(deadline.leaving(0.5).remainingMs(), statsd?.close() ?? Promise.resolve())
       return [...cut, ...unclosed, ...(await resources.close(deadline))]
     },
   }

@@ -1,0 +1,69 @@
+/** Metrics over UDP to statsd or what speaks like it, under the names that Gunicorn gives its own. */
+import type { StatsD } from 'hot-shots'
+import type { ResolvedConfig } from '../config/types.ts'
+import { MissingPeerError } from '../core/errors.ts'
+
+export interface Statsd {
+  /** One that is over; `status` is absent where the client left before it was told one. */
+  request(status: number | undefined, durationMs: number): void
+  /** How many web workers are ready. Sent when it changes, and now and then, since packets get lost. */
+  workers(count: number): void
+  /** Resolves when what was held back is sent. Never rejects. */
+  close(): Promise<void>
+}
+
+// Below what fits into one packet of any network. Bytes.
+const PACKET_BYTES = 1_400
+const WORKERS_EVERY_MS = 10_000
+
+/** Keeps no process alive. `onError` hears of the first that could not be sent. Rejects with `MissingPeerError`. */
+export async function openStatsd(
+  { host: address, prefix, tags }: NonNullable<ResolvedConfig['statsd']>,
+  onError: (error: Error) => void,
+): Promise<Statsd> {
+  const colon = address.lastIndexOf(':')
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '')
+  let hasFailed = false
+  const client: StatsD = new (await library())({
+    host,
+    port: Number(address.slice(colon + 1)),
+    prefix,
+    globalTags: tags,
+    protocol: 'udp',
+    udpSocketOptions: { type: host.includes(':') ? 'udp6' : 'udp4' },
+    cacheDns: true,
+    maxBufferSize: PACKET_BYTES,
+    errorHandler(error) {
+      if (!hasFailed) onError(error)
+      hasFailed = true
+    },
+  })
+  let ready: number | undefined
+  const tellWorkers = (): void => void (ready !== undefined && client.gauge('workers', ready))
+  const timer = setInterval(tellWorkers, WORKERS_EVERY_MS).unref()
+  return {
+    request(status, durationMs) {
+      client.increment('requests')
+      client.timing('request.duration', durationMs)
+      if (status !== undefined) client.increment(`request.status.${status}`)
+    },
+    workers(count) {
+      if (count === ready) return
+      ready = count
+      tellWorkers()
+    },
+    close() {
+      clearInterval(timer)
+      return new Promise((resolve) => client.close(() => resolve()))
+    },
+  }
+}
+
+async function library(): Promise<typeof StatsD> {
+  try {
+    return (await import('hot-shots')).StatsD
+  } catch (cause) {
+    if (Reflect.get(Object(cause), 'code') !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new MissingPeerError('hot-shots', '`statsd` in the config', { cause })
+  }
+}
