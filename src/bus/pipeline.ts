@@ -103,6 +103,8 @@ export class Pipeline {
     const deaths = delivery.deliveryCount ?? 0
     if (deaths >= maxDeaths)
       return refused(new HandlerError(`Delivered ${deaths} times without an answer: its handler may be taking the process down`))
+    // It names no event then, and would be taken for one that nobody here handles.
+    if (delivery.unreadable) return refused(delivery.unreadable)
     const handler = this.#handlers.get(typeOf(delivery))
     if (!handler)
       return refused(

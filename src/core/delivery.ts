@@ -1,5 +1,6 @@
 /** One message on its way through a handler: read it, then settle it, once. */
 import type { Codecs } from './codecs.ts'
+import type { CodecError } from './errors.ts'
 import type { MessageProperties } from './message.ts'
 import type { Linked } from './linked-list.ts'
 import type { Incoming, Settlement } from './transport.ts'
@@ -33,12 +34,18 @@ export class Delivery implements Linked<Delivery> {
     return this.#incoming.body
   }
 
-  /** Empty where their bytes cannot be read; `payload` then says why. */
+  /** Empty where their bytes cannot be read; `unreadable` then says why. */
   get properties(): MessageProperties {
+    return this.unreadable === undefined ? this.#incoming.properties : {}
+  }
+
+  /** Why there are no properties and no payload; undefined for a message that can be read. */
+  get unreadable(): CodecError | undefined {
     try {
-      return this.#incoming.properties
-    } catch {
-      return {}
+      void this.#incoming.properties
+      return undefined
+    } catch (error) {
+      return error as CodecError
     }
   }
 

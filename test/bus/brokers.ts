@@ -6,20 +6,24 @@ import { type Bus, type BusEvent, type CreateBusOptions, createBus } from '../..
 import { tempDir } from '../support/run-folder.ts'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
 import { hasRedis, sharedRedis } from '../support/shared-redis.ts'
+import { sharedSqs } from '../support/shared-sqs.ts'
 
 export interface BrokerUnderTest {
   readonly name: string
   readonly available: boolean
+  /** It has queues that are for one consumer alone. */
+  readonly exclusive: boolean
   url(): Promise<string>
 }
 
 const builtinFolder = join(tempDir('builtin'), '.omnibus')
 
 export const brokers: readonly BrokerUnderTest[] = [
-  { name: 'memory', available: true, url: async () => `memory:${process.pid}` },
-  { name: 'the built-in broker', available: true, url: async () => `omnibus://${builtinFolder}` },
-  { name: 'RabbitMQ', available: hasRabbit(), url: sharedRabbit },
-  { name: 'Redis', available: hasRedis(), url: sharedRedis },
+  { name: 'memory', available: true, exclusive: true, url: async () => `memory:${process.pid}` },
+  { name: 'the built-in broker', available: true, exclusive: true, url: async () => `omnibus://${builtinFolder}` },
+  { name: 'RabbitMQ', available: hasRabbit(), exclusive: true, url: sharedRabbit },
+  { name: 'Redis', available: hasRedis(), exclusive: true, url: sharedRedis },
+  { name: 'SQS', available: true, exclusive: false, url: sharedSqs },
 ]
 
 /** A bus that is closed with the test, and what it reported. */

@@ -21,6 +21,7 @@ describe('a delivery with unreadable properties', () => {
     }
     const delivery = new Delivery(incoming, new Codecs(), () => true)
     expect(delivery.properties).toEqual({})
+    expect(delivery.unreadable).toMatchObject({ message: 'header table cut short' })
     expect(() => delivery.payload).toThrow('header table cut short')
     expect(await delivery.reject()).toBe(true)
     expect(settled).toEqual(['reject'])

@@ -1,15 +1,7 @@
-import { type FauxqsServer, startFauxqs } from 'fauxqs'
-import { afterAll, beforeAll, describe, it } from 'vitest'
+import { describe, it } from 'vitest'
 import { conformanceSuite } from '../../src/testing/index.ts'
 import { createSqsTransport } from '../../src/transports/sqs/index.ts'
+import { sharedSqs } from '../support/shared-sqs.ts'
 import { sqs } from './exemptions.ts'
 
-let server: FauxqsServer
-
-beforeAll(async () => void (server = await startFauxqs({ port: 0, logger: false })))
-afterAll(() => server.stop())
-
-// Short polls: the emulator gives messages to long ones whose asker has gone.
-const url = (): string => `sqs://key:secret@127.0.0.1:${server.port}/?wait_time_seconds=0&polling_interval=0.02`
-
-conformanceSuite({ name: 'SQS', transport: createSqsTransport(), url, known: sqs, describe, it })
+conformanceSuite({ name: 'SQS', transport: createSqsTransport(), url: sharedSqs, known: sqs, describe, it })

@@ -1,5 +1,5 @@
 /**
- * Runs once before all tests: brings the programs they need, hands out the one RabbitMQ and the one Redis a run shares, and afterwards
+ * Runs once before all tests: brings the programs they need, hands out the one RabbitMQ, Redis and SQS a run shares, and afterwards
  * leaves no process and no file behind, unless a test failed: then what the run wrote is kept in .artifacts.
  */
 import { once } from 'node:events'
@@ -13,6 +13,7 @@ import { killMarked } from './processes.ts'
 import { startRabbit } from './rabbitmq.ts'
 import { startRedis } from './redis.ts'
 import { makeRunFolder, RUN_FOLDER } from './run-folder.ts'
+import { startSqs } from './sqs.ts'
 import type {} from './shared-rabbit.ts'
 
 interface Shared extends AsyncDisposable {
@@ -23,7 +24,7 @@ interface Shared extends AsyncDisposable {
 const KEPT_RUNS = 10
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const given = { rabbitmq: process.env['AMQP_URL'], redis: process.env['REDIS_URL'] }
+  const given = { rabbitmq: process.env['AMQP_URL'], redis: process.env['REDIS_URL'], sqs: process.env['SQS_URL'] }
   const wanted = packageNames.filter((name) => given[name.replace(/-server$/, '') as keyof typeof given] === undefined)
   const { missing, why } = await ensurePackages(wanted)
   const loudly = `NOT TESTED: all that needs ${missing.join(', ')} (${why})`
@@ -35,7 +36,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const folder = makeRunFolder()
   process.env[RUN_FOLDER] = folder
   // Nobody kills the shared one.
-  const start = { rabbitmq: startRabbit, redis: () => startRedis(['--save', '']) }
+  const start = { rabbitmq: startRabbit, redis: () => startRedis(['--save', '']), sqs: startSqs }
   const started = new Map<string, Promise<Shared>>()
   const server = createServer((request, response) => {
     const answer = (status: number, text: string): unknown => response.writeHead(status, { 'content-type': 'text/plain' }).end(text)

@@ -2,6 +2,7 @@
 import type { Exchange, Queue } from '../../core/entities.ts'
 import { TopologyError, UnsupportedError } from '../../core/errors.ts'
 import type { Headers } from '../../core/message.ts'
+import { show } from '../../core/options.ts'
 import { writeJsonHeaders } from '../kit/json-headers.ts'
 import type { WaitingQueue } from './directory.ts'
 
@@ -27,9 +28,9 @@ const INSTEAD: Readonly<Record<string, string>> = {
 
 /** Throws `UnsupportedError` naming what it is. */
 export function checkQueue(queue: Queue): void {
-  const cannot = (what: string): UnsupportedError => new UnsupportedError(`Queue "${queue.name}" cannot be on SQS: ${what}`)
-  if (queue.exclusive || queue.name === '')
-    throw cannot('no queue of SQS ends with its connection, so there are no exclusive and no server-named ones')
+  const subject = queue.name === '' ? 'A server-named queue, as broadcast() has one,' : `Queue "${queue.name}"`
+  const cannot = (what: string): UnsupportedError => new UnsupportedError(`${subject} cannot be on SQS: ${what}`)
+  if (queue.exclusive || queue.name === '') throw cannot('its queues do not end with their connection, so none is exclusive')
   if (queue.autoDelete) throw cannot('its queues stay when their last consumer goes, so autoDelete cannot be kept')
   const argument = Object.keys(queue.arguments).find((name) => !KEPT.has(name))
   if (argument !== undefined) throw cannot(`it has no ${argument}${INSTEAD[argument] === undefined ? '' : `; ${INSTEAD[argument]}`}`)
@@ -57,7 +58,7 @@ export function checkSame(name: string, existing: Headers, declared: Headers): v
   )
   if (differs === undefined) return
   throw new TopologyError(
-    `Queue "${name}" exists with other arguments: ${differs} is ${json(existing, differs)}, declared as ${json(declared, differs)}`,
+    `Queue "${name}" exists with other arguments: ${differs} is ${show(existing[differs])}, declared as ${show(declared[differs])}`,
     406,
     { argument: differs },
   )

@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest'
+import { ConnectionError, TopologyError } from '../../src/core/errors.ts'
+import { parseAddress } from '../../src/transports/sqs/address.ts'
+import { sqsName } from '../../src/transports/sqs/names.ts'
+
+const parse = (url: string) => parseAddress(new URL(url))
+
+describe('the URL of SQS', () => {
+  it.each<[string, object]>([
+    [
+      'sqs://sqs.eu-west-1.amazonaws.com',
+      { region: 'eu-west-1', endpoint: undefined, credentials: undefined, base64: true, lease: 30, waitTime: 10 },
+    ],
+    ['sqs://AKIA:s%2Fe%2Bc@sqs.eu-west-1.amazonaws.com', { credentials: { accessKeyId: 'AKIA', secretAccessKey: 's/e+c' } }],
+    ['sqs://sqs.cn-north-1.amazonaws.com.cn/', { region: 'cn-north-1', endpoint: undefined }],
+    ['sqs://sqs-fips.us-gov-west-1.amazonaws.com', { region: 'us-gov-west-1' }],
+    ['sqs://vpce-1.sqs.us-east-1.vpce.amazonaws.com', { region: 'us-east-1', endpoint: 'https://vpce-1.sqs.us-east-1.vpce.amazonaws.com' }],
+    ['sqs://?region=us-east-1', { region: 'us-east-1', endpoint: undefined }],
+    ['sqs://localhost:4566', { region: undefined, endpoint: 'http://localhost:4566' }],
+    ['sqs://localhost:4566?is_secure=true', { endpoint: 'https://localhost:4566' }],
+    ['sqs://queues.example:9324', { endpoint: 'https://queues.example:9324' }],
+    ['sqs://?endpoint=http://10.0.0.1:1', { endpoint: 'http://10.0.0.1:1' }],
+    [
+      'sqs://h?wait_time_seconds=20&lease_seconds=60&polling_interval=0.5&visibility_timeout=0',
+      { waitTime: 20, lease: 60, pollingIntervalMs: 500, visibilityTimeout: 0 },
+    ],
+    ['sqs://h?sqs_base64_encoding=False&queue_name_prefix=prod-', { base64: false, queueNamePrefix: 'prod-' }],
+    [
+      `sqs://h?predefined_queues=${encodeURIComponent('{"a":{"url":"https://h/1/a"},"b.fifo":"https://h/1/b.fifo"}')}`,
+      {
+        predefined: new Map([
+          ['a', 'https://h/1/a'],
+          ['b.fifo', 'https://h/1/b.fifo'],
+        ]),
+      },
+    ],
+  ])('%s is read', (url, expected) => {
+    expect(parse(url)).toMatchObject(expected)
+  })
+
+  it.each([
+    ['sqs://h?wait_time_second=1', 'did you mean "wait_time_seconds"?'],
+    ['sqs://h?wait_time_seconds=30', 'wait_time_seconds must be a whole number from 0 to 20, got "30"'],
+    ['sqs://h?lease_seconds=1.5', 'lease_seconds must be a whole number from 2 to 43200'],
+    ['sqs://h?is_secure=maybe', 'is_secure must be true or false'],
+    ['sqs://h/orders', 'it has a path, "/orders"; a queue is named where it is declared'],
+    ['sqs://AKIA@h', 'a key without its secret'],
+    ['sqs://AKIA:%zz@h', 'the secret is not percent-encoded correctly'],
+    ['sqs://h?region=Ireland', 'the region must be a name like eu-west-1, got "Ireland"'],
+    ['sqs://h?endpoint=localhost', 'endpoint must be a URL like http://localhost:4566'],
+    ['sqs://h?predefined_queues=orders', 'predefined_queues must be JSON like'],
+    ['sqs://h?predefined_queues={"a":"no"}', 'the URL of "a" is "no"'],
+    ['sqs://h?predefined_queues={"a":"https://h/a.fifo"}', 'must both end with .fifo'],
+  ])('%s is refused', (url, reason) => {
+    expect(() => parse(url)).toThrow(ConnectionError)
+    expect(() => parse(url)).toThrow(reason)
+    expect(() => parse(url)).toThrow(expect.objectContaining({ fatal: true }))
+  })
+})
+
+describe('the name of a queue', () => {
+  // What Kombu's entity_name() gives for the same.
+  it.each([
+    ['orders', '', 'orders'],
+    ['orders.new', '', 'orders-new'],
+    ['orders:new!', 'prod.', 'prod-orders_new_'],
+    ['a-b_c', '', 'a-b_c'],
+    ['orders.v1.fifo', '', 'orders-v1.fifo'],
+    ['orders.fifo.dlq', '', 'orders-fifo-dlq'],
+  ])('%s with prefix "%s" is %s', (name, prefix, expected) => {
+    expect(sqsName(name, prefix)).toBe(expected)
+  })
+
+  it.each([
+    ['x'.repeat(81), 'has 81'],
+    ['очередь', 'has others'],
+    ['a b', 'has others'],
+    ['', 'has 0'],
+  ])('"%s" is refused', (name, reason) => {
+    expect(() => sqsName(name, '')).toThrow(TopologyError)
+    expect(() => sqsName(name, '')).toThrow(reason)
+  })
+})

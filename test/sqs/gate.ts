@@ -1,0 +1,71 @@
+/** Stands in front of an SQS emulator, sees what is asked, and answers instead of it what only the real one would. */
+import { once } from 'node:events'
+import { type IncomingMessage, type ServerResponse, createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+
+/** As SQS's JSON protocol answers. */
+export interface Refusal {
+  readonly status: number
+  readonly type: string
+  readonly message: string
+}
+
+export interface Gate extends AsyncDisposable {
+  readonly host: string
+  /** Actions asked for, in order. */
+  readonly asked: string[]
+  /** Long polls whose asker waits now. */
+  readonly polling: number
+  /** From now on, until told `undefined`. */
+  refuse(action: string, refusal: Refusal | 'cut' | undefined): void
+}
+
+export async function openGate(endpoint: string): Promise<Gate> {
+  const refusals = new Map<string, Refusal | 'cut'>()
+  const asked: string[] = []
+  let polling = 0
+
+  const handle = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const action = String(incoming.headers['x-amz-target']).split('.').at(-1)!
+    const body = await buffer(incoming)
+    asked.push(action)
+    const refusal = refusals.get(action)
+    if (refusal === 'cut') return void incoming.socket.destroy()
+    if (refusal) {
+      response.writeHead(refusal.status, { 'content-type': 'application/x-amz-json-1.0' })
+      return void response.end(JSON.stringify({ __type: `com.amazonaws.sqs#${refusal.type}`, message: refusal.message }))
+    }
+    const isPoll = action === 'ReceiveMessage' && body.includes('"WaitTimeSeconds":1')
+    if (isPoll) polling++
+    const passed = request(new URL(incoming.url!, endpoint), { method: incoming.method, headers: incoming.headers }, (answer) => {
+      response.writeHead(answer.statusCode!, answer.headers)
+      answer.pipe(response)
+    })
+    passed.on('error', () => response.destroy())
+    response.once('close', () => {
+      if (isPoll) polling--
+      passed.destroy()
+    })
+    passed.end(body)
+  }
+
+  const server = createServer((incoming, response) => void handle(incoming, response)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    get polling() {
+      return polling
+    },
+    refuse(action, refusal) {
+      if (refusal) refusals.set(action, refusal)
+      else refusals.delete(action)
+    },
+    async [Symbol.asyncDispose]() {
+      server.close()
+      server.closeAllConnections()
+      await once(server, 'close')
+    },
+  }
+}
