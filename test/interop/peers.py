@@ -1,4 +1,4 @@
-"""Kombu, Pika and py-amqp behind HTTP: peers.py URL. Says "port N", then answers POST /LIBRARY/OPERATION, arguments and result in JSON.
+"""Kombu, Pika and py-amqp behind HTTP: peers.py URL [TRANSPORT_OPTIONS]. Says "port N", then answers POST /LIBRARY/OPERATION, arguments and result in JSON.
 
 Operations: publish, consume, hold (as consume, without an ack, until this process ends), declare, call (ask and wait for the
 answer), serve (answer what is asked). A value that JSON has no
@@ -18,6 +18,7 @@ import kombu
 import pika
 
 URL = sys.argv[1]
+TRANSPORT_OPTIONS = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {"confirm_publish": True}
 PATIENCE = 20
 
 
@@ -48,7 +49,7 @@ def tell(value):
 
 class Kombu:
     def connect(self):
-        return kombu.Connection(URL, transport_options={"confirm_publish": True})
+        return kombu.Connection(URL, transport_options=TRANSPORT_OPTIONS)
 
     def queue(self, name, exchange=None, type="topic", key="", **sugar):
         return kombu.Queue(name, kombu.Exchange(exchange, type) if exchange else None, key, **sugar)

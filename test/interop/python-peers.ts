@@ -19,8 +19,10 @@ export interface PythonPeers extends AsyncDisposable {
   kill(): void
 }
 
-export async function startPeers(url: string): Promise<PythonPeers> {
-  const python = run('/usr/bin/python3', ['-B', join(import.meta.dirname, 'peers.py'), url], { label: 'peers' })
+/** `transportOptions` are Kombu's. */
+export async function startPeers(url: string, transportOptions?: Readonly<Record<string, unknown>>): Promise<PythonPeers> {
+  const more = transportOptions ? [JSON.stringify(transportOptions)] : []
+  const python = run('/usr/bin/python3', ['-B', join(import.meta.dirname, 'peers.py'), url, ...more], { label: 'peers' })
   const port = (await python.line(/^port /)).slice('port '.length)
   return {
     async ask<Result>(library: Library, operation: string, args: Record<string, unknown>) {
