@@ -1,10 +1,12 @@
 /** What a consumer is, as plain data: a queue, a policy, and a handler per event. Running it is the bus's business. */
 import type { Compression } from '../core/codec-compression.ts'
-import { type Queue, isQueue, queue } from '../core/entities.ts'
+import type { Delivery } from '../core/delivery.ts'
+import { type BindingSource, type Queue, isQueue, queue } from '../core/entities.ts'
 import { ConfigError, type Problem } from '../core/errors.ts'
 import type { Headers } from '../core/message.ts'
 import { flag, instance, readOptions, show, whole } from '../core/options.ts'
-import type { Event } from './event.ts'
+import { messageFrom } from './envelope.ts'
+import { type Event, validate } from './event.ts'
 import { type RetryPolicy, exponential, noRetry } from './retry.ts'
 
 /** An event as a handler gets it. */
@@ -52,10 +54,18 @@ export interface HandlerContext {
 
 export type Handle<Data> = (message: Message<Data>, context: HandlerContext) => unknown
 
+/** What `on()` makes. */
 export interface Handler {
-  readonly event: Event
-  readonly handle: Handle<unknown>
+  /** Which messages it is for: those of this type. */
+  readonly type: string
+  /** Where they come from, for a queue of one's own; absent where that is not known. */
+  readonly source?: BindingSource
+  /** Reads a delivery and handles it. What it throws says what becomes of the message. */
+  readonly run: (delivery: Delivery, context: HandlerContext) => Promise<unknown>
 }
+
+/** The type of a handler for all messages that no other is for. */
+export const ANY_TYPE = '*'
 
 export interface ConsumePolicy {
   /** Handlers at work at a time, per instance. @default 1 */
@@ -95,7 +105,13 @@ export function on<Input, Output>(event: Event<Input, Output>, handle: Handle<Ou
   if (event?.kind !== 'event') problems.push({ path: 'event', expected: 'an event made by event()', got: show(event) })
   if (typeof handle !== 'function') problems.push({ path: 'handle', expected: 'a function (message, context)', got: show(handle) })
   if (problems.length > 0) throw new ConfigError('on()', problems)
-  return Object.freeze({ event, handle: handle as Handle<unknown> }) as Handler
+  const { type } = event
+  return Object.freeze({
+    type,
+    source: event,
+    run: async (delivery: Delivery, context: HandlerContext) =>
+      handle(messageFrom(delivery, await validate(event, delivery.payload)), context),
+  })
 }
 
 /** Consumes a queue: instances share its messages. Throws `ConfigError`. */
@@ -119,7 +135,7 @@ export function broadcast(...rest: (ConsumePolicy | Handler)[]): ConsumerDefinit
   const [policy, handlers] = splitPolicy(rest)
   const problems = problemsOf(handlers)
   if (problems.length > 0) throw new ConfigError('broadcast()', problems)
-  const own = queue('', { listensTo: handlers.map((handler) => handler.event) })
+  const own = queue('', { listensTo: handlers.flatMap(({ source }) => source ?? []) })
   return definition(own, { ...readPolicy('broadcast()', { concurrency: 100, ...policy }, noRetry), deadLetter: false }, handlers, true)
 }
 
@@ -129,7 +145,7 @@ function definition(source: Queue, policy: ResolvedPolicy, handlers: readonly Ha
 
 function splitPolicy(rest: readonly (ConsumePolicy | Handler)[]): [ConsumePolicy, Handler[]] {
   const [first, ...others] = rest
-  if (first !== undefined && !('handle' in first)) return [first, others as Handler[]]
+  if (first !== undefined && !('run' in first)) return [first, others as Handler[]]
   return [{}, rest as Handler[]]
 }
 
@@ -138,7 +154,7 @@ function problemsOf(handlers: readonly Handler[]): Problem[] {
   if (handlers.length === 0) problems.push({ path: 'handlers', expected: 'at least one on(event, handler)', got: 'none' })
   const types = new Set<string>()
   for (const handler of handlers) {
-    const type = handler?.event?.type
+    const type = handler?.type
     if (type === undefined) problems.push({ path: 'handlers', expected: 'what on(event, handler) returns', got: show(handler) })
     else if (types.has(type)) problems.push({ path: 'handlers', expected: 'one handler per event', got: `two for ${type}` })
     types.add(type)

@@ -46,7 +46,7 @@ export function typeOf(delivery: Delivery): string {
 }
 
 /** The message as its handler sees it. A foreign message without an id gets one from its bytes, the same each time. */
-export function messageFrom(delivery: Delivery, data: unknown): Message {
+export function messageFrom<Data>(delivery: Delivery, data: Data): Message<Data> {
   const { correlationId, headers = {}, timestamp } = delivery.properties
   return {
     id: idOf(delivery),

@@ -9,9 +9,16 @@ import type { Connection } from '../core/connection.ts'
 import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
 import { CodecError, HandlerError, PublishError, ValidationError, messageOf } from '../core/errors.ts'
-import type { ConsumerDefinition, Handler, HandlerContext, Published, PublishEventOptions } from './consume.ts'
-import { attemptsOf, derivedId, header, idOf, messageFrom, typeOf } from './envelope.ts'
-import { type Event, validate } from './event.ts'
+import {
+  ANY_TYPE,
+  type ConsumerDefinition,
+  type Handler,
+  type HandlerContext,
+  type Published,
+  type PublishEventOptions,
+} from './consume.ts'
+import { attemptsOf, derivedId, header, idOf, typeOf } from './envelope.ts'
+import type { Event } from './event.ts'
 import { Reject, RetryAfter } from './outcome.ts'
 import { deadLetterQueue, roundUpMs, waitQueue } from './retry.ts'
 
@@ -59,7 +66,7 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     this.#options = options
     const { handlers, policy, queue } = options.definition
-    this.#handlers = new Map(handlers.map((handler) => [handler.event.type, handler]))
+    this.#handlers = new Map(handlers.map((handler) => [handler.type, handler]))
     this.#deadLetters = deadLetterQueue(queue)
     this.#free = policy.concurrency
   }
@@ -105,7 +112,7 @@ export class Pipeline {
       return refused(new HandlerError(`Delivered ${deaths} times without an answer: its handler may be taking the process down`))
     // It names no event then, and would be taken for one that nobody here handles.
     if (delivery.unreadable) return refused(delivery.unreadable)
-    const handler = this.#handlers.get(typeOf(delivery))
+    const handler = this.#handlers.get(typeOf(delivery)) ?? this.#handlers.get(ANY_TYPE)
     if (!handler)
       return refused(
         new CodecError(`No handler here for "${typeOf(delivery)}" (there is one for ${[...this.#handlers.keys()].join(', ')})`),
@@ -130,8 +137,7 @@ export class Pipeline {
     const timeout = timeoutMs === undefined ? undefined : new AbortController()
     const signal = timeout ? AbortSignal.any([this.#options.signal, timeout.signal]) : this.#options.signal
     try {
-      const message = messageFrom(delivery, await validate(handler.event, delivery.payload))
-      const handling = Promise.resolve(handler.handle(message, this.#contextFor(message, attempt, signal)))
+      const handling = handler.run(delivery, this.#contextFor(delivery, attempt, signal))
       await (timeoutMs === undefined ? handling : this.#within(timeoutMs, handling, timeout!))
       return { done: true }
     } catch (error) {
@@ -205,7 +211,7 @@ export class Pipeline {
     if (this.#handledButLost.size > REMEMBERED && oldest !== undefined) this.#handledButLost.delete(oldest)
   }
 
-  #contextFor(message: { id: string; correlationId?: string }, attempt: number, signal: AbortSignal): HandlerContext {
+  #contextFor(delivery: Delivery, attempt: number, signal: AbortSignal): HandlerContext {
     const published = new Map<string, number>()
     return {
       signal,
@@ -213,9 +219,10 @@ export class Pipeline {
       publish: (event, data, options = {}) => {
         const nth = published.get(event.type) ?? 0
         published.set(event.type, nth + 1)
+        const id = idOf(delivery)
         return this.#options.publish(event as Event<never, unknown>, data, {
-          id: derivedId(message.id, event.type, nth),
-          correlationId: message.correlationId ?? message.id,
+          id: derivedId(id, event.type, nth),
+          correlationId: delivery.properties.correlationId ?? id,
           ...options,
         })
       },

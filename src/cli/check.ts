@@ -47,6 +47,7 @@ export async function checkConfig(
 
 /** What is in an environment may be anybody's secret. */
 function withoutValues(key: string, value: unknown): unknown {
+  if ((key === 'token' || key === 'secret') && typeof value === 'string') return '***'
   if (key !== 'env' || typeof value !== 'object' || value === null) return value
   return Object.fromEntries(Object.keys(value).map((name) => [name, '***']))
 }

@@ -6,6 +6,7 @@ import { check } from './check.ts'
 import { reload, restart, scale, stop } from './control.ts'
 import { dev } from './dev.ts'
 import { printError } from './errors.ts'
+import { forward } from './forward.ts'
 import { inspect } from './inspect.ts'
 import { logs } from './logs.ts'
 import { serve } from './serve.ts'
@@ -18,6 +19,7 @@ Examples:
   omnibus serve web.ts -w 4 -b :8080              one web app, four workers, on all interfaces
   omnibus dev                                     the same for who writes the code: a changed file is live at once
   omnibus work video/omnibus.config.ts            the consumers alone
+  omnibus forward --queue mail --to http://127.0.0.1:5000/events -- gunicorn -b 127.0.0.1:5000 app:app
   omnibus broker --listen 127.0.0.1:5673 --data ./data
   omnibus inspect --data ./data                   shows its queues, connections and consumers
   omnibus status --watch                          shows what the master of ./omnibus.config.ts runs, every second anew
@@ -43,7 +45,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     .exitOverride()
   const finish = (result: number): void => void (code = result)
-  for (const define of [serve, dev, work, status, logs, reload, restart, scale, stop, broker, inspect, check])
+  for (const define of [serve, dev, work, forward, status, logs, reload, restart, scale, stop, broker, inspect, check])
     program.addCommand(define(finish).copyInheritedSettings(program))
   try {
     await program.parseAsync(args, { from: 'user' })

@@ -18,6 +18,11 @@ export function normalAddress(text: string, base: string): string | undefined {
   return `${match[2] || '0.0.0.0'}:${Number(match[3])}`
 }
 
+/** Only processes of this machine reach it; a unix socket, what its folder allows. `address` in full. */
+export function isLoopback(address: string): boolean {
+  return /^(unix:|localhost:|127\.|\[::1\]:)/.test(address)
+}
+
 /** An IP address, or a network as `10.0.0.0/8`. */
 export function isNetwork(text: string): boolean {
   const [, address = '', prefix = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []

@@ -11,7 +11,7 @@ import type { Hooks } from './hooks.ts'
 import type { ConfigOverrides, ResolvedConfig } from './types.ts'
 
 export interface LoadOptions {
-  /** The config file; absent: an empty config, with `overrides.entry` as the web app. */
+  /** The config file; absent: `overrides.config`, else an empty one with `overrides.entry` as the web app. */
   readonly file?: string | undefined
   /** Where relative paths in `file` and `overrides` start from. */
   readonly root: string
@@ -32,7 +32,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const file = options.file === undefined ? undefined : resolve(root, options.file)
   const outside = { ...env }
   if (overrides.envFile !== undefined) setFrom(resolve(root, overrides.envFile))
-  const exported = file === undefined ? {} : await defaultExportOf(file)
+  const exported = file === undefined ? (overrides.config ?? {}) : await defaultExportOf(file)
   const config = resolveConfig(exported, { file, root, overrides, env: outside })
   return { config, hooks: hooksIn(exported) }
 }

@@ -10,6 +10,7 @@ import { accessLogFormat } from './access-log.ts'
 import { ADDRESS_EXPECTED, binds, isNetwork, normalAddress, normalBind } from './address.ts'
 import { defaultBind, defaultWorkers, type Environment } from './environment.ts'
 import { execFields, resolveExec, resolveStep } from './exec.ts'
+import { forwardFields, resolveForward, resolveGateway } from './forward.ts'
 import { HOOKS, type Hooks, SERVER_HOOKS, WORKER_HOOKS } from './hooks.ts'
 import { processFields, resolveProcesses } from './processes.ts'
 import { resolveStatsd, statsdField } from './statsd.ts'
@@ -38,7 +39,7 @@ export interface ResolveContext {
 
 const RESTART: ResolvedRestart = { minMs: 100, maxMs: 30_000, maxCrashes: 5, windowMs: 60_000 }
 /** Labels of the master's own units: a consumer of that name could not be told apart in logs and status. */
-const RESERVED = ['web', 'hooks', 'broker', 'config', 'preStart']
+const RESERVED = ['web', 'hooks', 'broker', 'config', 'gateway', 'preStart']
 
 const path = text({ expected: 'a path', test: (value) => value !== '' })
 const address = text({ expected: ADDRESS_EXPECTED, test: (value) => normalAddress(value, '/') !== undefined })
@@ -82,6 +83,7 @@ const FIELDS: Fields<OmnibusConfig> = {
   }),
   consumers: record(object<ConsumerConfig>({ ...unit, instances: count })),
   ...execFields({ instances: count, ...limits, restart }),
+  ...forwardFields({ instances: count, ...limits, restart }),
   hooks: object<Hooks>(Object.fromEntries(Object.keys(HOOKS).map((name) => [name, callable()])) as Fields<Hooks>),
   gracefulTimeoutMs: whole({ min: 1 }),
   hookTimeoutMs: whole({ min: 1 }),
@@ -94,7 +96,7 @@ const FIELDS: Fields<OmnibusConfig> = {
   log: object({ level: oneOf(['debug', 'info', 'warn', 'error']) }),
 }
 
-const FLAGS: Fields<ConfigOverrides> = {
+const FLAGS: Fields<Omit<ConfigOverrides, 'config'>> = {
   entry: path,
   workers: count,
   bind: binds,
@@ -105,7 +107,7 @@ const FLAGS: Fields<ConfigOverrides> = {
   listen: address,
 }
 /** How each override is named where people write it. */
-const FLAG_NAMES: Record<keyof ConfigOverrides, string> = {
+const FLAG_NAMES: Record<keyof typeof FLAGS, string> = {
   entry: 'ENTRY',
   workers: '--workers',
   bind: '--bind',
@@ -141,6 +143,15 @@ export function resolveConfig(input: unknown, context: ResolveContext): Resolved
     const resolved = resolveExec(given, at, { base, env, problems })
     return [name, { ...resolved, instances, ...limitsOf(given), restart: { ...own, ...policy } }] as const
   })
+  const forward = Object.entries(config.forward ?? {}).map(([name, given]) => {
+    const at = `forward.${name}`
+    checkName(name, 'forward', problems)
+    if (config.consumers?.[name] ?? config.exec?.[name])
+      problems.push({ path: at, expected: 'a name that no consumer and no command has', got: show(name) })
+    const { instances = 1, restart: policy } = given
+    return [name, { ...resolveForward(given, at, problems), instances, ...limitsOf(given), restart: { ...own, ...policy } }] as const
+  })
+  const gateway = config.gateway && { ...resolveGateway(config.gateway, base, problems), restart: { ...own, ...config.gateway.restart } }
   const preStart = (config.preStart ?? []).map((step, index) => resolveStep(step, `preStart[${index}]`, { base, env, problems }))
   const url = flags.busUrl ?? config.bus?.url ?? []
   const urls = typeof url === 'string' ? [url] : url
@@ -160,6 +171,8 @@ export function resolveConfig(input: unknown, context: ResolveContext): Resolved
     ...(web && { web }),
     consumers: Object.fromEntries(consumers),
     exec: Object.fromEntries(exec),
+    forward: Object.fromEntries(forward),
+    ...(gateway && { gateway }),
     preStart,
     hooks: SERVER_HOOKS.filter((name) => config.hooks?.[name] !== undefined),
     workerHooks: WORKER_HOOKS.filter((name) => config.hooks?.[name] !== undefined),
@@ -183,10 +196,10 @@ function readConfig(input: unknown, problems: Problem[]): OmnibusConfig {
   return object(FIELDS).read(input, '', problems) ?? {}
 }
 
-function readFlags(overrides: ConfigOverrides, problems: Problem[]): ConfigOverrides {
+function readFlags({ config: _config, ...overrides }: ConfigOverrides, problems: Problem[]): Omit<ConfigOverrides, 'config'> {
   const found: Problem[] = []
   const flags = object(FLAGS).read(overrides, '', found) ?? {}
-  problems.push(...found.map((problem) => ({ ...problem, path: FLAG_NAMES[problem.path as keyof ConfigOverrides] ?? problem.path })))
+  problems.push(...found.map((problem) => ({ ...problem, path: FLAG_NAMES[problem.path as keyof typeof FLAGS] ?? problem.path })))
   return flags
 }
 
@@ -295,7 +308,7 @@ function entryFile(entry: string | undefined, base: string, at: string, problems
   return file
 }
 
-function checkName(name: string, part: 'consumers' | 'exec', problems: Problem[]): void {
+function checkName(name: string, part: 'consumers' | 'exec' | 'forward', problems: Problem[]): void {
   const at = `${part}.${name}`
   if (RESERVED.includes(name)) problems.push({ path: at, expected: `a name other than ${RESERVED.join(', ')}`, got: show(name) })
   else if (!/^[A-Za-z][\w-]{0,63}$/.test(name)) {

@@ -1,4 +1,5 @@
 /** The config file as a user writes it (`OmnibusConfig`) and as plain resolved data (`ResolvedConfig`). */
+import type { Queue } from '../core/entities.ts'
 import type { Hooks, ServerHook, WorkerHook } from './hooks.ts'
 
 export interface OmnibusConfig {
@@ -8,6 +9,10 @@ export interface OmnibusConfig {
   consumers?: Record<string, ConsumerConfig>
   /** Commands in any language as units, by name. */
   exec?: Record<string, ExecConfig>
+  /** Queues whose messages are sent on by HTTP, by name. */
+  forward?: Record<string, ForwardConfig>
+  /** Takes messages by HTTP and publishes them. */
+  gateway?: GatewayConfig
   /** Commands that run to their end one after the other, when the broker is up and before anything else starts. */
   preStart?: PreStartConfig[]
   hooks?: Hooks
@@ -176,6 +181,64 @@ export interface ExecConfig extends Command {
   restart?: RestartConfig
 }
 
+export interface ForwardConfig {
+  /** A name, for a durable queue without bindings, or what `queue()` returned: declared as it is. */
+  queue: string | Queue
+  /** `http://` or `https://`. Redirects are not followed. */
+  to: string
+  /** Requests under way, in each process. @default 10 */
+  concurrency?: number
+  /** One message at a time, and the next when it is done with; the queue is one with a single active consumer. @default false */
+  ordered?: boolean
+  /** An answer must be complete by then. Milliseconds. @default 30_000 */
+  timeoutMs?: number
+  retry?: ForwardRetry
+  /** Nothing is fetched before a GET of this URL is answered with 200 to 399. @default none: before the target accepts a connection */
+  ready?: string
+  /** Sent along as `Authorization: Bearer`. @default none */
+  token?: string
+  /** Signs each request as Standard Webhooks has it: `whsec_` and base64. @default none */
+  secret?: string
+  /** A host name in `to` or `ready` may lead to this machine or a private network. @default false */
+  allowPrivate?: boolean
+  /** @default 1 */
+  instances?: number
+  /** Milliseconds; 0 never. @default 30_000 */
+  heartbeatTimeoutMs?: number
+  /** It must be connected by then. Milliseconds. @default 30_000 */
+  startTimeoutMs?: number
+  /** So many of its processes must be ready for the whole to be; all of them where it is larger. 0 to do without. @default 1 */
+  minReady?: number
+  /** A process this old is replaced, the new one first. Milliseconds; 0 never. @default 0 */
+  maxLifetimeMs?: number
+  /** Up to this much is added, at random for each process. Milliseconds. @default 0 */
+  maxLifetimeJitterMs?: number
+  /** A process whose resident memory is larger is replaced. MiB; 0 never. @default 0 */
+  maxMemoryMb?: number
+  restart?: RestartConfig
+}
+
+export interface ForwardRetry {
+  /** The first time included. @default 10 */
+  attempts?: number
+  /** @default 1_000 */
+  minMs?: number
+  /** @default 300_000 */
+  maxMs?: number
+}
+
+export interface GatewayConfig {
+  /** `host:port` or `unix:/path`. */
+  listen: string
+  /** Wanted from clients as `Authorization: Bearer`; without, `listen` has to be of this machine. @default none */
+  token?: string
+  /** Larger ones are answered with 413. @default 1 MiB */
+  maxBodyBytes?: number
+  /** Requests under way; beyond, 503. @default 1_000 */
+  maxConcurrent?: number
+  restart?: RestartConfig
+}
+
 export interface PreStartConfig extends Command {
   /** Also in a reload, which is refused where it fails. @default false */
   onReload?: boolean
@@ -200,6 +263,22 @@ export type ResolvedCommand = Readonly<Required<Command>>
 
 export interface ResolvedExec extends Readonly<Required<Omit<ExecConfig, 'restart' | 'gracefulTimeoutMs'>>> {
   readonly gracefulTimeoutMs?: number
+  readonly restart: ResolvedRestart
+}
+
+export interface ResolvedForward extends Readonly<
+  Required<Omit<ForwardConfig, 'queue' | 'retry' | 'ready' | 'token' | 'secret' | 'restart'>>
+> {
+  readonly queue: Queue
+  readonly retry: Required<ForwardRetry>
+  readonly ready?: string
+  readonly token?: string
+  readonly secret?: string
+  readonly restart: ResolvedRestart
+}
+
+export interface ResolvedGateway extends Readonly<Required<Omit<GatewayConfig, 'token' | 'restart'>>> {
+  readonly token?: string
   readonly restart: ResolvedRestart
 }
 
@@ -230,6 +309,8 @@ export interface ResolvedConfig {
   }
   readonly consumers: Readonly<Record<string, Resolved<ConsumerConfig>>>
   readonly exec: Readonly<Record<string, ResolvedExec>>
+  readonly forward: Readonly<Record<string, ResolvedForward>>
+  readonly gateway?: ResolvedGateway
   readonly preStart: readonly (ResolvedCommand & Required<Pick<PreStartConfig, 'onReload' | 'timeoutMs'>>)[]
   /** Names of the server hooks the file has. */
   readonly hooks: readonly ServerHook[]
@@ -249,6 +330,8 @@ export interface ResolvedConfig {
 
 /** What flags say over the file. */
 export interface ConfigOverrides {
+  /** In place of a file: what it would export. */
+  readonly config?: OmnibusConfig
   readonly entry?: string
   readonly workers?: number
   readonly bind?: string | readonly string[]

@@ -21,8 +21,8 @@ function compare(before: object, after: object, path: string, found: string[]): 
     if (isRecord(was) && isRecord(is)) compare(was, is, at, found)
     else if (was === undefined) found.push(`${at} is new`)
     else if (is === undefined) found.push(`${at} is gone`)
-    // What is in an environment may be anybody's secret.
-    else if (/(^|\.)env$/.test(path)) found.push(`${at} has changed`)
+    // What is in an environment may be anybody's secret, too.
+    else if (/(^|\.)env$/.test(path) || /^(token|secret)$/.test(key)) found.push(`${at} has changed`)
     else found.push(redactText(`${at} ${show(was)} → ${show(is)}`))
   }
 }

@@ -5,7 +5,7 @@ import { askPreFork } from './hooks.ts'
 import { ownLimits } from './limits.ts'
 import type { StartCause } from './protocol.ts'
 import { type Child, log, now, type State } from './state.ts'
-import type { Unit } from './units.ts'
+import { isConsumer, isWorker, type Unit } from './units.ts'
 
 /** Importing a config file may wait for things, but not for ever. */
 const LOAD_TIMEOUT_MS = 30_000
@@ -130,6 +130,7 @@ export function startChild(state: State, child: Child, config: ResolvedConfig): 
       unit: label,
       config,
       ...(unit.consumer !== undefined && { consumer: unit.consumer }),
+      ...(unit.forward !== undefined && { forward: unit.forward }),
       ...(unit.role === 'config' && { cause: causeOf(state, child) }),
     },
   })
@@ -143,7 +144,7 @@ function causeOf(state: State, child: Child): StartCause {
 /** Lets a consumer that is ready subscribe, as soon as it may; the other roles work as soon as they are ready. */
 export function activate(state: State, child: Child): void {
   child.canary = false
-  child.held = child.unit.role === 'consumers'
+  child.held = isConsumer(child.unit)
   release(state)
 }
 
@@ -165,7 +166,7 @@ export function stopChild(state: State, child: Child, reason: 'stop' | 'quick' |
   if (child.killedAt !== undefined) return
   if (child.phase === 'forking') return dropUnstarted(state, child)
   if (child.phase === 'loading') return killChild(state, child)
-  const idle = child.phase === 'starting' && (child.unit.stage === 'web' || child.unit.stage === 'consumers')
+  const idle = child.phase === 'starting' && isWorker(child.unit)
   const limitMs = Math.min(idle ? UNREADY_STOP_MS : Infinity, child.unit.gracefulTimeoutMs ?? Infinity)
   const deadlineMs = Math.max(1, Math.round(Math.min(withinMs, limitMs)))
   const at = now(state) + deadlineMs
@@ -211,7 +212,7 @@ export function isUp(state: State, child: Child): boolean {
 }
 
 export function isConnecting(child: Child): boolean {
-  return child.unit.role === 'consumers' && child.status.connected === false
+  return isConsumer(child.unit) && child.status.connected === false
 }
 
 /** How it ended, for people. */

@@ -2,6 +2,7 @@
 import type { HookGiven } from '../config/hooks.ts'
 import type { CalledHook, HookCall } from './protocol.ts'
 import type { Child, State } from './state.ts'
+import { isUsers } from './units.ts'
 
 /** Tells of something that has happened, to the host of the config that `about` was started with. */
 export function tellHook<Name extends CalledHook>(state: State, name: Name, given: HookGiven<Name>, about?: Child): void {
@@ -11,22 +12,20 @@ export function tellHook<Name extends CalledHook>(state: State, name: Name, give
 
 /** Asks for `preFork` of a process that is to be started. Returns the host that will answer with the child's id; undefined where nothing is to be waited for. */
 export function askPreFork(state: State, child: Child): Child | undefined {
-  const host = isWorker(child) ? hostWith(state, 'preFork', child) : undefined
+  const host = isUsers(child.unit) ? hostWith(state, 'preFork', child) : undefined
   if (host) send(state, host, child.id, { name: 'preFork', given: { unit: child.unit.name, label: child.label } })
   return host
 }
 
 /** What a process is called in the hooks about it; undefined for those that no hook is about, and where none was started. */
 export function processOf(child: Child): { readonly unit: string; readonly label: string; readonly pid: number } | undefined {
-  return isWorker(child) && child.pid !== undefined ? { unit: child.unit.name, label: child.label, pid: child.pid } : undefined
+  return isUsers(child.unit) && child.pid !== undefined ? { unit: child.unit.name, label: child.label, pid: child.pid } : undefined
 }
 
 /** `nworkersChanged`, as soon as there is a host that has it. */
 export function tellSizes(state: State): void {
   if (!hostWith(state, 'nworkersChanged')) return
-  const sizes = new Map(
-    state.units.filter(({ stage }) => stage === 'web' || stage === 'consumers').map(({ name, size, threads }) => [name, threads ?? size]),
-  )
+  const sizes = new Map(state.units.filter(isUsers).map(({ name, size, threads }) => [name, threads ?? size]))
   for (const name of state.toldSizes.keys()) if (!sizes.has(name)) sizes.set(name, 0)
   for (const [unit, size] of sizes) {
     const before = state.toldSizes.get(unit)
@@ -42,10 +41,6 @@ function hostWith(state: State, name: CalledHook, about?: Child): Child | undefi
   const config = isNew ? state.reload?.config : state.config
   const host = isNew ? state.reload?.canaries.get('hooks') : state.slots.get('hooks')?.current
   return config?.hooks.includes(name) && host?.phase === 'ready' && host.killedAt === undefined ? host : undefined
-}
-
-function isWorker({ unit }: Child): boolean {
-  return unit.stage === 'web' || unit.stage === 'consumers'
 }
 
 function send(state: State, host: Child, id: number, call: HookCall): void {

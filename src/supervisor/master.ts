@@ -25,6 +25,7 @@ import { prepareSurroundings } from './surroundings.ts'
 import { readyWorkers } from './status.ts'
 import { createSupervision, type Supervision } from './supervision.ts'
 import { type Predecessor, startSuccessor, type Successor, takePredecessor, whyNoSuccessor } from './takeover.ts'
+import { listeningOf } from './units.ts'
 
 export interface MasterOptions {
   /** The config file, absolute; absent: `overrides.entry` is the web app. */
@@ -155,7 +156,7 @@ class Master {
       case 'bind':
         return void this.#bind(command)
       case 'unbind':
-        return this.#sockets.keep(command.except?.web?.bind ?? [], this.#isShared)
+        return this.#sockets.keep(command.except ? listeningOf(command.except) : [], this.#isShared)
       case 'upgrade':
         return this.#upgrade()
       case 'inherit':
@@ -207,11 +208,11 @@ class Master {
       if (config.statsd) {
         this.#statsd = await openStatsd(config.statsd, (error) => this.#log.write('warn', `Metrics cannot be sent: ${error.message}`))
       }
-      await this.#sockets.open(config.web?.bind ?? [], config.web?.backlog)
+      await this.#sockets.open(listeningOf(config))
       if (config.probes !== undefined) {
         this.#probes = await startProbes(await this.#sockets.openProbes(config.probes), () => this.#mind.status())
       }
-      this.#sockets.dropUnused(config.web?.bind ?? [], config.probes)
+      this.#sockets.dropUnused(listeningOf(config), config.probes)
     } catch (error) {
       return this.handle({ type: 'unprepared', message: messageOf(error) })
     }
@@ -223,15 +224,15 @@ class Master {
 
   async #bind({ loader, config }: Extract<Command, { type: 'bind' }>): Promise<void> {
     try {
-      await this.#sockets.open(config.web?.bind ?? [], config.web?.backlog)
+      await this.#sockets.open(listeningOf(config))
       this.handle({ type: 'bound', loader, urls: this.#urlsOf(config) })
     } catch (error) {
       this.handle({ type: 'bound', loader, urls: [], error: messageOf(error) })
     }
   }
 
-  #urlsOf({ web }: ResolvedConfig): readonly string[] {
-    return this.#sockets.of(web?.bind ?? []).map(({ url }) => url)
+  #urlsOf(config: ResolvedConfig): readonly string[] {
+    return this.#sockets.of(listeningOf(config, 'web')).map(({ url }) => url)
   }
 
   #upgrade(): void {

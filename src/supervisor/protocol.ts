@@ -7,7 +7,7 @@ import type { HookGiven, ServerHook } from '../config/hooks.ts'
 import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
 
 /** `config` loads the config file and may stay as the hook host; the others are the units of the process tree. */
-export type WorkerRole = 'config' | 'broker' | 'consumers' | 'web'
+export type WorkerRole = 'config' | 'broker' | 'gateway' | 'consumers' | 'web' | 'forward'
 
 /** `exec` is a command in any language, for which the master's own side speaks the protocol. */
 export type Role = WorkerRole | 'exec'
@@ -24,14 +24,15 @@ export type ToChild =
       readonly unit: string
       readonly config: ResolvedConfig
       readonly consumer?: string
-      /** Web: where it finds the listening sockets, in the order of `config.web.bind`. */
+      readonly forward?: string
+      /** Web and gateway: where they find the listening sockets, in the order of the config. */
       readonly listenFds?: readonly number[]
       /** Hook host only. */
       readonly cause?: StartCause
     }
   /** Hook host only, after `ready`: run this hook, and answer `hooked`. */
   | { readonly type: 'hook'; readonly id: number; readonly call: HookCall }
-  /** Consumers only, after `ready`: subscribe now. */
+  /** Consumers and forward only, after `ready`: subscribe now. */
   | { readonly type: 'activate' }
   /** Stop accepting, finish what is held, settle, flush, and exit 0 before `deadlineMs` (from now) is over. `quick`: INT or QUIT. */
   | { readonly type: 'stop'; readonly reason: 'stop' | 'quick' | 'reload'; readonly deadlineMs: number }
@@ -51,7 +52,7 @@ export type FromChild =
   | { readonly type: 'loaded'; readonly config: ResolvedConfig }
   /** It cannot work, and why, which it has written to its own log too; the child exits right after. `config`: the config file is at fault (exit code 78). */
   | { readonly type: 'failed'; readonly message: string; readonly config: boolean }
-  /** Web: accepting. Consumers: loaded and connected. Hook host: `onStarting` returned. Broker: accepting, or standing by. */
+  /** Web and gateway: accepting. Consumers and forward: loaded and connected. Hook host: `onStarting` returned. Broker: accepting, or standing by. */
   | { readonly type: 'ready' }
   /** The hook of that id has ended, however. */
   | { readonly type: 'hooked'; readonly id: number }
@@ -122,11 +123,20 @@ export { BUS_URL_VARIABLE, type Host, type HostedResource } from '../core/host.t
  */
 export function clientUrlOf({ bus }: ResolvedConfig): string | undefined {
   if (!bus.builtin) return bus.urls.join(';')
-  const [, host, port] = /^(?!unix:)(.*):([1-9]\d*)$/.exec(bus.listen ?? '') ?? []
+  const [, host, port] = HOST_AND_PORT.exec(bus.listen ?? '') ?? []
   if (host === undefined) return undefined
   // Whoever connects from the same machine is its guest.
   return `amqp://guest:guest@${ANY_HOST[host] ?? host}:${port}/`
 }
+
+/** Where a command finds the gateway; undefined where there is none, or on a unix socket. */
+export function gatewayUrlOf({ gateway }: ResolvedConfig): string | undefined {
+  const [, host, port] = HOST_AND_PORT.exec(gateway?.listen ?? '') ?? []
+  return host === undefined ? undefined : `http://${ANY_HOST[host] ?? host}:${port}`
+}
+
+/** Not port 0, of which only the system knows what it became. */
+const HOST_AND_PORT = /^(?!unix:)(.*):([1-9]\d*)$/
 
 /** Where one that listens everywhere is found. */
 const ANY_HOST: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '[::]': '[::1]' }

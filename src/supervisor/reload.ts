@@ -13,7 +13,7 @@ import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { addSlots, isSettled, isTaken, labelsOf, promote, removeSlot } from './slots.ts'
 import { type Child, log, now, type Reload, reply, type Slot, type State } from './state.ts'
 import { advanceSteps, stepEnded, type Steps, stepsFor } from './steps.ts'
-import { keepUnchangeable, labelOf, needsRestart, unitsOf } from './units.ts'
+import { isWorker, keepUnchangeable, labelOf, listeningOf, needsRestart, unitsOf } from './units.ts'
 import { wake } from './upgrade.ts'
 
 /** HUP. One that comes while the start or another reload is under way counts afterwards. */
@@ -64,7 +64,7 @@ export function reloadLoaded(state: State, reload: Reload, loaded: ResolvedConfi
   const later = needsRestart(old, loaded)
   if (later.length > 0) log(state, 'warn', `Changed, but needs a restart to count: ${later.join(', ')}`, { keys: later })
   reload.config = keepUnchangeable(old, loaded)
-  if (isDeepStrictEqual(old.web?.bind, loaded.web?.bind)) return runSteps(state, reload, reload.config)
+  if (isDeepStrictEqual(listeningOf(old), listeningOf(loaded))) return runSteps(state, reload, reload.config)
   reload.step = 'binding'
   state.commands.push({ type: 'bind', loader: reload.loader.id, config: reload.config })
 }
@@ -121,7 +121,7 @@ export function advanceReload(state: State, reload: Reload): void {
   if (reload.step === 'hooks' && allReady(reload)) {
     reload.step = 'canaries'
     for (const unit of unitsOf(config)) {
-      if (unit.stage !== 'consumers' && unit.stage !== 'web') continue
+      if (!isWorker(unit)) continue
       const label = labelOf(unit, 1)
       // It cannot be tried where an old one is, or may be any moment.
       if (unit.isOldFirst && (state.slots.has(label) || isTaken(state, label))) continue
@@ -183,8 +183,9 @@ function commit(state: State, reload: Reload, config: ResolvedConfig): void {
   state.units = [...broker, ...unitsOf(config).filter(({ stage }) => stage !== 'broker')]
   state.commands.push({ type: 'level', level: config.logLevel })
   if (reload.urls) {
+    if (!isDeepStrictEqual(state.urls, reload.urls))
+      log(state, 'info', `Listening on ${reload.urls.join(', ')} from now on`, { urls: reload.urls })
     state.urls = reload.urls
-    log(state, 'info', `Listening on ${reload.urls.join(', ')} from now on`, { urls: reload.urls })
     state.commands.push({ type: 'unbind', except: config })
   }
   const wanted = new Set(state.units.flatMap(labelsOf))

@@ -5,7 +5,7 @@ import { tellHook } from './hooks.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
 import { type Child, createSlot, log, now, type Slot, type State } from './state.ts'
 import { beginStop } from './stop.ts'
-import { isWorker, labelOf, type Stage, type Unit, withThreads } from './units.ts'
+import { isAlone, isWorker, labelOf, type Stage, type Unit, withThreads } from './units.ts'
 
 /** As in the config. */
 const MOST = 1024
@@ -114,7 +114,7 @@ export function scaleWeb(state: State, by: 1 | -1): void {
 /** Until a reload, which goes by the config again. Returns why not, if so. */
 export function scale(state: State, unit: Unit, size: number): string | undefined {
   const { name, stage } = unit
-  if (stage !== 'web' && stage !== 'consumers') return `${name} is always one`
+  if (isAlone(unit)) return `${name} is always one`
   if (state.phase !== 'running' || state.reload) return 'a start, reload or stop is under way'
   if (state.resting) return 'the workers rest, while the new master has the work'
   if (state.refusal) return `the last reload was refused, so a new process would not start (${state.refusal.reason})`

@@ -1,9 +1,11 @@
 /** The sockets the master holds, by the address the config names. */
 import { type Listener, startListener } from './backlog.ts'
 import { type Bound, bindSocket } from './listen.ts'
+import type { Listening } from './units.ts'
 
 export class Sockets {
-  readonly #web = new Map<string, Bound>()
+  /** Those that processes of units accept from. */
+  readonly #shared = new Map<string, Bound>()
   /** One at most, but named like the others, so that it can be handed on like them. */
   readonly #probes = new Map<string, Bound>()
 
@@ -15,7 +17,7 @@ export class Sockets {
   }
 
   get all(): ReadonlyMap<string, Bound> {
-    return new Map([...this.#web, ...this.#probes])
+    return new Map([...this.#shared, ...this.#probes])
   }
 
   /** `open` will follow, and need not wait then for what takes the longest of it. */
@@ -24,18 +26,23 @@ export class Sockets {
   }
 
   /** Binds what is not held yet: all of it, or nothing where one rejects. Ends what was prepared. */
-  async open(addresses: readonly string[], backlog = 0): Promise<void> {
-    const missing = addresses.filter((address) => !this.#web.has(address))
+  async open(wanted: readonly Listening[]): Promise<void> {
+    const missing = wanted.filter(({ address }) => !this.#shared.has(address))
     if (missing.length > 0) this.prepare()
-    const listen = async (fd: number): Promise<void> => this.#listener?.listen(fd, backlog)
-    const results = await Promise.allSettled(missing.map((address) => bindSocket(address, { key: 'web.bind', listen })))
+    const listenBy =
+      (backlog: number) =>
+      async (fd: number): Promise<void> =>
+        this.#listener?.listen(fd, backlog)
+    const results = await Promise.allSettled(
+      missing.map(({ address, key, backlog }) => bindSocket(address, { key, listen: listenBy(backlog) })),
+    )
     this.#listener?.close()
     this.#listener = undefined
     const failure = results.find((result) => result.status === 'rejected')
     for (const [index, result] of results.entries()) {
       if (result.status === 'rejected') continue
       if (failure) result.value.close()
-      else this.#web.set(missing[index] ?? '', result.value)
+      else this.#shared.set(missing[index]?.address ?? '', result.value)
     }
     if (failure) throw failure.reason
   }
@@ -47,33 +54,35 @@ export class Sockets {
     return bound
   }
 
-  /** Closes the others of the web part; `shared`: another master has them too. The workers have descriptors of their own. */
-  keep(addresses: readonly string[], shared: boolean): void {
-    closeOthers(this.#web, addresses, shared)
+  /** Closes all others but that of the probes; `shared`: another master has them too. The workers have descriptors of their own. */
+  keep(wanted: readonly Listening[], shared: boolean): void {
+    closeOthers(this.#shared, addressesOf(wanted), shared)
   }
 
   close(shared: boolean): void {
     this.#listener?.close()
-    for (const held of [this.#web, this.#probes]) closeOthers(held, [], shared)
+    for (const held of [this.#shared, this.#probes]) closeOthers(held, [], shared)
   }
 
-  /** In the order of `addresses`. */
-  of(addresses: readonly string[]): readonly Bound[] {
-    return addresses.flatMap((address) => this.#web.get(address) ?? [])
+  /** In the order of `wanted`. */
+  of(wanted: readonly Listening[]): readonly Bound[] {
+    return wanted.flatMap(({ address }) => this.#shared.get(address) ?? [])
   }
 
   /** What an inherited config named and the one in force does not. */
-  dropUnused(addresses: readonly string[], probes: string | undefined): void {
-    closeOthers(this.#web, addresses, true)
+  dropUnused(wanted: readonly Listening[], probes: string | undefined): void {
+    closeOthers(this.#shared, addressesOf(wanted), true)
     closeOthers(this.#probes, probes === undefined ? [] : [PROBES + probes], true)
   }
 
   #mapOf(name: string): Map<string, Bound> {
-    return name.startsWith(PROBES) ? this.#probes : this.#web
+    return name.startsWith(PROBES) ? this.#probes : this.#shared
   }
 }
 
 const PROBES = 'probes '
+
+const addressesOf = (wanted: readonly Listening[]): readonly string[] => wanted.map(({ address }) => address)
 
 function closeOthers(held: Map<string, Bound>, names: readonly string[], shared: boolean): void {
   for (const [name, bound] of held) {

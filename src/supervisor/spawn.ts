@@ -8,9 +8,10 @@ import { startCommand } from './exec/command.ts'
 import type { Guard } from './guard.ts'
 import type { MasterLog } from './log.ts'
 import { type Process, type ProcessEnd, startProcess } from './processes.ts'
-import { BUS_URL_VARIABLE, busUrlOf, clientUrlOf, type FromChild } from './protocol.ts'
+import { BUS_URL_VARIABLE, busUrlOf, clientUrlOf, type FromChild, gatewayUrlOf, type Role } from './protocol.ts'
 import type { Sockets } from './sockets.ts'
 import { surroundingsOf } from './surroundings.ts'
+import { listeningOf } from './units.ts'
 
 export interface SpawnContext {
   /** What every child of ours runs. */
@@ -50,17 +51,22 @@ export function spawnProcess(command: Extract<Command, { type: 'spawn' }>, conte
       label,
       env,
       ...identity,
-      listenFds: role === 'web' ? sockets.of(config?.web?.bind ?? []).map(({ fd }) => fd) : [],
-      preload: watch && role !== 'broker' ? workerScript('dev/main') : undefined,
+      listenFds: listens(role) && config ? sockets.of(listeningOf(config, role)).map(({ fd }) => fd) : [],
+      preload: watch && loadsCode(role) ? workerScript('dev/main') : undefined,
     },
     { ...options, workerScript: script, onLine: log.childLine, onErrors: log.errors },
   )
 }
 
+const listens = (role: Role): boolean => role === 'web' || role === 'gateway'
+
+/** Code of the user's, whose changes `dev` watches. */
+const loadsCode = (role: Role): boolean => role === 'config' || role === 'consumers' || role === 'web'
+
 /** What programs in other languages look for. A broker they cannot reach leaves theirs as it is. */
 function clientEnvironment(config: ResolvedConfig): Readonly<Record<string, string>> {
-  const url = clientUrlOf(config)
-  return url === undefined ? {} : { BUS_URL: url }
+  const [url, gateway] = [clientUrlOf(config), gatewayUrlOf(config)]
+  return { ...(url !== undefined && { BUS_URL: url }), ...(gateway !== undefined && { OMNIBUS_GATEWAY: gateway }) }
 }
 
 /** Beside this file, in the sources as in the build. */

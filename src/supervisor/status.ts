@@ -2,7 +2,7 @@
 import { isConnecting } from './children.ts'
 import type { UnitStatus } from './protocol.ts'
 import { now, type Slot, type State } from './state.ts'
-import { isWorker, type Unit } from './units.ts'
+import { isConsumer, isWorker, type Unit } from './units.ts'
 
 export type UnitState = 'waiting' | 'starting' | 'connecting' | 'ready' | 'stopping' | 'restarting' | 'resting' | 'failed'
 
@@ -100,6 +100,6 @@ function unreadiness(state: State, slot: Slot): string[] {
   if (shown !== 'ready') return [`${slot.label} is ${shown}`]
   const { connected, subscribed } = slot.current?.status ?? {}
   if (connected === false) return [`${slot.label} is not connected to its bus`]
-  if (slot.unit.role === 'consumers' && subscribed === false) return [`${slot.label} is not subscribed`]
+  if (isConsumer(slot.unit) && subscribed === false) return [`${slot.label} is not subscribed`]
   return []
 }

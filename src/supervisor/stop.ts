@@ -6,7 +6,7 @@ import { type Child, log, now, reply, type State, type Stop } from './state.ts'
 import { STAGES, type Stage } from './units.ts'
 
 /** How the budget is shared among the stages still to stop; what one does not use goes to those after it. */
-const WEIGHTS: Readonly<Record<Stage, number>> = { web: 3, consumers: 4, hooks: 2, broker: 1 }
+const WEIGHTS: Readonly<Record<Stage, number>> = { forward: 4, web: 3, consumers: 4, gateway: 1, hooks: 2, broker: 1 }
 const ORDER = STAGES.toReversed()
 /** Ctrl-C: enough to settle and say goodbye, not to finish long work. */
 const QUICK_MS = 3_000

@@ -220,7 +220,7 @@ function onLoaded(state: State, child: Child, loaded: ResolvedConfig): void {
     log(
       state,
       'error',
-      `${config.file ?? 'The configuration'} has nothing to run: it needs ${state.options.withoutWeb ? '' : '`web`, '}\`consumers\`, \`exec\` or \`hooks\``,
+      `${config.file ?? 'The configuration'} has nothing to run: it needs ${state.options.withoutWeb ? '' : '`web`, '}\`consumers\`, \`forward\`, \`gateway\`, \`exec\` or \`hooks\``,
     )
     return beginStop(state, 'quick', EXIT.config)
   }

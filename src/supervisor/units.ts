@@ -5,12 +5,15 @@ import type { CommandSpec } from './exec/command.ts'
 import type { Limits } from './limits.ts'
 import type { Role } from './protocol.ts'
 
-/** The parts of the process tree, in the order they start. They stop in the reverse order. */
-export const STAGES = ['broker', 'hooks', 'consumers', 'web'] as const
+/**
+ * The parts of the process tree, in the order they start. They stop in the reverse order: what uses another part starts after it, and is
+ * done before it goes.
+ */
+export const STAGES = ['broker', 'hooks', 'gateway', 'consumers', 'web', 'forward'] as const
 export type Stage = (typeof STAGES)[number]
 
 export interface Unit {
-  /** `web`, `hooks`, `broker`, or the name of a consumer or a command. */
+  /** `web`, `hooks`, `broker`, `gateway`, or the name of a consumer, a command or one under `forward`. */
   readonly name: string
   readonly stage: Stage
   readonly role: Role
@@ -19,6 +22,8 @@ export interface Unit {
   /** Of a unit that is one process with threads: how many of those. */
   readonly threads?: number
   readonly consumer?: string
+  /** Which of those under `forward`. */
+  readonly forward?: string
   /** Of the role `exec`. */
   readonly spec?: CommandSpec
   /** Longest a stop may take, within the share of its stage. */
@@ -39,6 +44,7 @@ export interface Unit {
 /** Reading a store after a crash takes its time, but not for ever. */
 const BROKER_START_MS = 60_000
 const OWN_HEARTBEAT_MS = 30_000
+const OWN_START_MS = 30_000
 
 export function unitsOf(config: ResolvedConfig): readonly Unit[] {
   const { web, consumers, hooks, restart, hookTimeoutMs } = config
@@ -54,6 +60,17 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
       // A hook may compute for as long as it may take.
       heartbeatTimeoutMs: Math.max(OWN_HEARTBEAT_MS, hookTimeoutMs),
       restart,
+    })
+  }
+  if (config.gateway) {
+    rest.push({
+      name: 'gateway',
+      stage: 'gateway',
+      role: 'gateway',
+      size: 1,
+      startTimeoutMs: OWN_START_MS,
+      heartbeatTimeoutMs: OWN_HEARTBEAT_MS,
+      restart: config.gateway.restart,
     })
   }
   for (const [name, consumer] of Object.entries(consumers)) {
@@ -84,6 +101,21 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
       restart: web.restart,
       minReady,
       limits: web,
+    })
+  }
+  for (const [name, forward] of Object.entries(config.forward)) {
+    const { instances, startTimeoutMs, heartbeatTimeoutMs, minReady } = forward
+    rest.push({
+      name,
+      stage: 'forward',
+      role: 'forward',
+      size: instances,
+      forward: name,
+      startTimeoutMs,
+      heartbeatTimeoutMs,
+      restart: forward.restart,
+      minReady,
+      limits: forward,
     })
   }
   if (!config.bus.builtin || rest.length === 0) return rest
@@ -138,10 +170,12 @@ export function stepsOf({ preStart, restart }: ResolvedConfig, inReload: boolean
 }
 
 const STEP = 'preStart'
+/** As Gunicorn's. */
+const GATEWAY_BACKLOG = 2048
 
-/** `web.1`, `video.2`; the hook host and the broker, of which there is one, have no number. */
+/** `web.1`, `video.2`; the hook host, the broker and the gateway, of which there is one, have no number. */
 export function labelOf(unit: Unit, index: number): string {
-  return unit.stage === 'hooks' || unit.stage === 'broker' ? unit.name : `${unit.name}.${index}`
+  return isAlone(unit) ? unit.name : `${unit.name}.${index}`
 }
 
 /** The config with another number of threads in that unit. */
@@ -151,8 +185,32 @@ export function withThreads(config: ResolvedConfig, { stage, consumer: name = ''
   return { ...config, consumers: { ...config.consumers, ...(consumer && { [name]: { ...consumer, instances: threads } }) } }
 }
 
-/** What rests while a second master has the work. */
-export const isWorker = ({ stage }: Unit): boolean => stage === 'web' || stage === 'consumers'
+/** There is never more than one of it. */
+export const isAlone = ({ stage }: Unit): boolean => stage === 'hooks' || stage === 'broker' || stage === 'gateway'
+
+/** What a reload replaces by way of a first one, and what rests while a second master has the work. */
+export const isWorker = ({ stage }: Unit): boolean => stage !== 'broker' && stage !== 'hooks'
+
+/** A consumer of the bus: it says when it is connected, and subscribes when it is told to. */
+export const isConsumer = ({ role }: Unit): boolean => role === 'consumers' || role === 'forward'
+
+/** Runs code of the user's, whose hooks are told of it. */
+export const isUsers = ({ stage }: Unit): boolean => stage === 'web' || stage === 'consumers'
+
+export interface Listening {
+  /** `host:port`, `unix:/path` or `fd://N`. */
+  readonly address: string
+  /** Where the config names it. */
+  readonly key: string
+  readonly backlog: number
+}
+
+/** What the master binds, of all units or of those of one role. */
+export function listeningOf({ web, gateway }: Pick<ResolvedConfig, 'web' | 'gateway'>, role?: Role): readonly Listening[] {
+  const ofWeb = (web?.bind ?? []).map((address) => ({ address, key: 'web.bind', backlog: web?.backlog ?? 0 }))
+  const ofGateway = gateway ? [{ address: gateway.listen, key: 'gateway.listen', backlog: GATEWAY_BACKLOG }] : []
+  return [...(role === 'gateway' ? [] : ofWeb), ...(role === 'web' ? [] : ofGateway)]
+}
 
 /** What a reload cannot change, by the name a user knows; such a change waits for a restart. */
 export function needsRestart(old: ResolvedConfig, fresh: ResolvedConfig): string[] {

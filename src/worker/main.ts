@@ -14,6 +14,8 @@ const uncached = enableOwnCompileCache()
 const roles: Readonly<Record<WorkerRole, () => Promise<RoleHost>>> = {
   config: async () => (await import('./config.ts')).configHost(),
   broker: async () => (await import('./broker.ts')).brokerHost(),
+  gateway: async () => (await import('./gateway/host.ts')).gatewayHost(),
+  forward: async () => (await import('./forward/host.ts')).forwardHost(),
   consumers: async () => withWorkerHooks((await import('./consumers/host.ts')).consumersHost()),
   web: async () => withWorkerHooks((await import('./web/host.ts')).webHost()),
 }

@@ -46,6 +46,8 @@ test('config keys', () => {
     ['`web`', 'WebConfig'],
     ['`consumers.NAME`', 'ConsumerConfig'],
     ['`exec.NAME`', 'ExecConfig'],
+    ['`forward.NAME`', 'ForwardConfig'],
+    ['`gateway`', 'GatewayConfig'],
     ['`preStart`', 'PreStartConfig'],
     ['`hooks`', 'Hooks'],
   ] as const) {
@@ -53,7 +55,17 @@ test('config keys', () => {
     expect(keys.length).toBeGreaterThan(1)
     expect(told(heading), heading).toEqual(keys)
   }
-  const top = [...told('The rest').map((key) => key.replace(/\..*/, '')), 'bus', 'web', 'consumers', 'exec', 'preStart', 'hooks']
+  const top = [
+    ...told('The rest').map((key) => key.replace(/\..*/, '')),
+    'bus',
+    'web',
+    'consumers',
+    'exec',
+    'forward',
+    'gateway',
+    'preStart',
+    'hooks',
+  ]
   expect(top.toSorted()).toEqual(keysOf('OmnibusConfig'))
   for (const key of keysOf('RestartConfig')) expect(section(config, 'The rest')).toContain(`\`${key}\``)
 })

@@ -45,7 +45,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
   'src/testing/': { values: ['src/core/', 'src/bus/', 'src/transports/memory/'] },
-  'src/config/': { values: [...plainCore, 'src/core/host.ts'], types: ['src/bus/'], builtins: 'any' },
+  // A queue in the config is what its consumers import.
+  'src/config/': { values: [...plainCore, 'src/core/host.ts', 'src/core/entities.ts'], types: ['src/bus/'], builtins: 'any' },
   // For the supervisor, which counts workers, and the workers, which count requests.
   'src/metrics/': { values: ['src/core/errors.ts'], types: ['src/config/'], packages: ['hot-shots'] },
   'src/supervisor/': {

@@ -151,7 +151,7 @@ test('work needs consumers or hooks, and runs no web', async () => {
   const cwd = folder({ 'omnibus.config.ts': `export default { bus: { url: '${bus}' }, web: { entry: './web.ts' } }`, 'web.ts': app })
   const { code, output } = await toEnd(['work'], cwd)
   expect(code).toBe(78)
-  expect(output).toContain('has nothing to run: it needs `consumers`, `exec` or `hooks`')
+  expect(output).toContain('has nothing to run: it needs `consumers`, `forward`, `gateway`, `exec` or `hooks`')
   const hooks = folder({
     'omnibus.config.ts': `export default { bus: { url: '${bus}' }, web: { entry: './gone.ts' }, hooks: { onStarting() { console.log('begun') } } }`,
     'gone.ts': 'throw new Error("not to be run")',

@@ -55,6 +55,7 @@ export function config(changes: Partial<ResolvedConfig> = {}): ResolvedConfig {
     hooks: ['onStarting'],
     workerHooks: [],
     exec: {},
+    forward: {},
     preStart: [],
     gracefulTimeoutMs: 10_000,
     hookTimeoutMs: 5_000,

@@ -1,5 +1,6 @@
 /** The master's decisions, without processes. */
 import { describe, expect, test } from 'vitest'
+import { resolveConfig } from '../../src/config/resolve.ts'
 import { config, Driver, running } from './driver.ts'
 
 const states = (driver: Driver): Record<string, string> =>
@@ -30,6 +31,29 @@ describe('start', () => {
     driver.settle()
     expect(driver.mind.status().ready).toBe(true)
     expect(driver.logs.at(-1)).toBe('Listening on http://127.0.0.1:8000')
+  })
+
+  test('has what others use up before them, and stops it after them', () => {
+    const { forward, gateway, exec } = resolveConfig(
+      {
+        forward: { orders: { queue: 'orders', to: 'http://127.0.0.1:5000/' } },
+        gateway: { listen: '127.0.0.1:8081' },
+        exec: { app: { command: [process.execPath] } },
+      },
+      { root: '/' },
+    )
+    const driver = running(config({ hooks: [], consumers: {}, forward, exec, ...(gateway && { gateway }) }))
+    const order = ['broker', 'gateway', 'app.1', 'web.1', 'web.2', 'orders.1']
+    expect([...driver.children.values()].map(({ label }) => label)).toEqual(order)
+    expect(driver.child('orders.1').heard.map(({ type }) => type)).toEqual(['start', 'activate'])
+    driver.signal('SIGTERM')
+    const told = (): string[] =>
+      [...driver.children.values()].filter(({ heard }) => heard.at(-1)?.type === 'stop').map(({ label }) => label)
+    for (const stage of [['orders.1'], ['web.1', 'web.2'], ['app.1'], ['gateway'], ['broker']]) {
+      expect(told()).toEqual(stage)
+      for (const label of stage) driver.exit(driver.child(label))
+    }
+    expect(driver.exitCode).toBe(0)
   })
 
   test('goes on without a consumer whose broker stays away, and does not kill it', () => {
@@ -184,7 +208,7 @@ describe('stop', () => {
   test('never takes longer than the budget and a moment, whoever hangs', () => {
     const driver = running()
     driver.signal('SIGTERM')
-    // Nobody even dies of SIGKILL, for which each of the four stages waits a second.
+    // Nobody even dies of SIGKILL, for which each of the stages there are waits a second.
     driver.pass(14_000)
     expect([...driver.children.values()].every(({ killed }) => killed)).toBe(true)
     expect(driver.exitCode).toBe(75)

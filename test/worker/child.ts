@@ -115,6 +115,7 @@ export function configWith(given: Partial<ResolvedConfig>): ResolvedConfig {
     hooks: [],
     workerHooks: [],
     exec: {},
+    forward: {},
     preStart: [],
     gracefulTimeoutMs: 5_000,
     hookTimeoutMs: 5_000,

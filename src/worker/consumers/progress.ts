@@ -44,7 +44,8 @@ export interface Lag {
   unwatch(): void
 }
 
-export function lagOf(running: readonly RunningConsumer[]): Lag {
+/** `consumers` are asked for anew each time. */
+export function lagOf(consumers: () => readonly RunningConsumer[]): Lag {
   let counted: Pick<Progress, 'lag'> = {}
   let timer: NodeJS.Timeout | undefined
   let counting = false
@@ -52,7 +53,7 @@ export function lagOf(running: readonly RunningConsumer[]): Lag {
     if (counting) return
     counting = true
     try {
-      const counts = (await Promise.all(running.map((consumer) => consumer.lag()))).filter((lag) => lag !== undefined)
+      const counts = (await Promise.all(consumers().map((consumer) => consumer.lag()))).filter((lag) => lag !== undefined)
       counted = counts.length > 0 ? { lag: counts.reduce((sum, lag) => sum + lag, 0) } : {}
     } catch {
       // The broker is away or the queue is gone, which `connected` and `subscribed` say.

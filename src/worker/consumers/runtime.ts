@@ -30,7 +30,7 @@ export async function openConsumer(message: StartMessage, { log, signal, report,
     // Registers itself with the resources, as every bus of the entry does.
     const bus = createBus({ source: name })
     const running: RunningConsumer[] = []
-    const lag = lagOf(running)
+    const lag = lagOf(() => running)
     let subscribed = false
     const status = (): UnitStatus => ({
       connected: resources.connected() === true,

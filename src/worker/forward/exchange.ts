@@ -1,0 +1,89 @@
+/** One HTTP request and its answer, within bounds. */
+import { type Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import type { LookupFunction, Socket } from 'node:net'
+import { messageOf } from '../../core/errors.ts'
+
+export interface Call {
+  readonly url: URL
+  readonly method: 'GET' | 'POST'
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: Uint8Array
+  /** Of its scheme; false: a connection of its own. */
+  readonly agent: Agent | false
+  readonly lookup: LookupFunction
+  /** For the whole answer. */
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+export type Exchanged =
+  | { readonly status: number; readonly retryAfter: string | undefined; readonly text: string }
+  /** `sent`: the target may have read it. `stale`: it was to go over a connection that had rested, and that was closed. */
+  | { readonly error: string; readonly sent: boolean; readonly stale: boolean }
+
+/** Between machines of one network at its worst. Milliseconds. */
+const CONNECT_MS = 5_000
+/** Of an answer's body, for the log. Bytes. */
+const TOLD_BYTES = 300
+/** Answers are not wanted: one that goes on is cut off, with its connection. Bytes. */
+const READ_BYTES = 256 * 1024
+
+/** Never rejects. Redirects are answers like any other. */
+export function exchange(call: Call): Promise<Exchanged> {
+  const { url, body, timeoutMs, signal, ...options } = call
+  const { promise, resolve } = Promise.withResolvers<Exchanged>()
+  let connected = false
+  let answered = false
+  let request: ClientRequest
+  try {
+    request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options)
+  } catch (error) {
+    return Promise.resolve({ error: messageOf(error), sent: false, stale: false })
+  }
+  const give = (error: string): void => {
+    resolve({ error, sent: connected, stale: connected && request.reusedSocket && !answered })
+    request.destroy()
+  }
+  const onAbort = (): void => give('cut off')
+  const timers = [
+    setTimeout(() => give(`no complete answer within ${timeoutMs} ms`), timeoutMs),
+    setTimeout(() => !connected && give(`no connection within ${CONNECT_MS} ms`), CONNECT_MS),
+  ]
+  signal.addEventListener('abort', onAbort, { once: true })
+  request.on('socket', (socket) => whenConnected(socket, () => (connected = true)))
+  request.on('error', (error) => give(messageOf(error) || String(Reflect.get(error, 'code'))))
+  request.on('response', (response) => {
+    answered = true
+    const { statusCode: status = 0, headers } = response
+    read(response).then(
+      (text) => resolve({ status, retryAfter: headers['retry-after'], text }),
+      (error: unknown) => give(messageOf(error)),
+    )
+  })
+  request.end(body)
+  return promise.finally(() => {
+    for (const timer of timers) clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+  })
+}
+
+/** With TLS, when the target has proved who it is. */
+function whenConnected(socket: Socket, then: () => void): void {
+  if (!socket.connecting && !Reflect.get(socket, 'secureConnecting')) return then()
+  socket.once('encrypted' in socket ? 'secureConnect' : 'connect', then)
+}
+
+/** The beginning of the body, when all of it has come. */
+async function read(response: IncomingMessage): Promise<string> {
+  let told = Buffer.alloc(0)
+  let bytes = 0
+  for await (const chunk of response) {
+    const part = chunk as Buffer
+    bytes += part.byteLength
+    if (told.byteLength < TOLD_BYTES) told = Buffer.concat([told, part.subarray(0, TOLD_BYTES - told.byteLength)])
+    // Leaving the loop destroys the connection.
+    if (bytes > READ_BYTES) break
+  }
+  return told.toString().trim()
+}

@@ -1,0 +1,93 @@
+/** Sends messages to one URL, and says what its answers mean. */
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { connect } from 'node:net'
+import { hostOf } from '../../config/target.ts'
+import type { ResolvedForward } from '../../config/types.ts'
+import { type Call, exchange, type Exchanged } from './exchange.ts'
+import { checkedLookup } from './lookup.ts'
+
+export type Answer =
+  | { readonly type: 'accepted' }
+  /** Try again, not before `afterMs` where the target has asked for that. */
+  | { readonly type: 'failed'; readonly reason: string; readonly afterMs?: number }
+  /** Trying again would change nothing. */
+  | { readonly type: 'refused'; readonly reason: string }
+  /** Nobody is there, or nobody that may be sent to: nothing was sent. */
+  | { readonly type: 'unreachable'; readonly reason: string }
+
+export interface Sender {
+  /** Never rejects. Aborting ends it as failed. */
+  send(headers: Readonly<Record<string, string>>, body: Uint8Array, signal: AbortSignal): Promise<Answer>
+  /** Why nothing should be sent now, if so: `ready` has no good answer or, without one, no connection comes about. Never rejects. */
+  whyNotReady(signal: AbortSignal): Promise<string | undefined>
+  close(): void
+}
+
+/** Longest that a target can make a message wait. Milliseconds. */
+const MAX_RETRY_AFTER_MS = 3_600_000
+const PROBE_MS = 2_000
+
+export function createSender(settings: ResolvedForward): Sender {
+  const { to, ready, concurrency, timeoutMs, token, allowPrivate } = settings
+  const target = new URL(to)
+  const readyUrl = ready === undefined ? undefined : new URL(ready)
+  const pool = { keepAlive: true, maxSockets: concurrency }
+  const agent = target.protocol === 'https:' ? new HttpsAgent(pool) : new HttpAgent(pool)
+  const lookup = checkedLookup(target, allowPrivate)
+  const own = { 'user-agent': 'omnibus', ...(token !== undefined && { authorization: `Bearer ${token}` }) }
+  return {
+    async send(headers, body, signal) {
+      const all = { ...headers, ...own, 'content-length': String(body.byteLength) }
+      const call: Call = { url: target, method: 'POST', headers: all, body, agent, lookup, timeoutMs, signal }
+      const first = await exchange(call)
+      // A server may close a connection that rests in the moment it is used again, and has then read nothing most often.
+      const isStale = 'error' in first && first.stale && !signal.aborted
+      return meaningOf(isStale ? await exchange({ ...call, agent: false }) : first)
+    },
+    async whyNotReady(signal) {
+      if (!readyUrl) return whyNoConnection(target, allowPrivate, signal)
+      const call = { url: readyUrl, method: 'GET' as const, headers: own, agent: false as const, timeoutMs: PROBE_MS, signal }
+      const result = await exchange({ ...call, lookup: checkedLookup(readyUrl, allowPrivate) })
+      if ('error' in result) return `${readyUrl.href}: ${result.error}`
+      return result.status >= 200 && result.status < 400 ? undefined : `${readyUrl.href} answers ${result.status}`
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+function meaningOf(result: Exchanged): Answer {
+  if ('error' in result) return { type: result.sent ? 'failed' : 'unreachable', reason: result.error }
+  const { status, retryAfter, text } = result
+  if (status >= 200 && status < 300) return { type: 'accepted' }
+  const reason = `it answers ${status}${text === '' ? '' : `: ${text}`}`
+  if (status >= 300 && status < 400) return { type: 'failed', reason: `${reason}; redirects are not followed` }
+  if (status < 500 && status !== 408 && status !== 429) return { type: 'refused', reason }
+  const afterMs = retryAfterMs(retryAfter, Date.now())
+  return { type: 'failed', reason, ...(afterMs !== undefined && { afterMs }) }
+}
+
+/** RFC 9110 §10.2.3: seconds, or a date. */
+export function retryAfterMs(value: string | undefined, now: number): number | undefined {
+  if (value === undefined) return undefined
+  const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - now
+  return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms))
+}
+
+function whyNoConnection(url: URL, allowPrivate: boolean, signal: AbortSignal): Promise<string | undefined> {
+  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
+  return new Promise((resolve) => {
+    const socket = connect({ host: hostOf(url), port, lookup: checkedLookup(url, allowPrivate) })
+    const end = (why?: string): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+      socket.destroy()
+      resolve(why)
+    }
+    const onAbort = (): void => end('cut off')
+    const timer = setTimeout(() => end(`no connection to ${url.host} within ${PROBE_MS} ms`), PROBE_MS)
+    signal.addEventListener('abort', onAbort, { once: true })
+    socket.once('connect', () => end())
+    socket.once('error', (error) => end(error.message || String(Reflect.get(error, 'code'))))
+  })
+}
