@@ -9,6 +9,7 @@ import { amqpTransport } from '../../src/transports/amqp/index.ts'
 import { memoryTransport } from '../../src/transports/memory/index.ts'
 import { redisTransport } from '../../src/transports/redis/index.ts'
 import { sqsTransport } from '../../src/transports/sqs/index.ts'
+import { RIGHTS } from '../support/redis.ts'
 import { rabbitClassic, rabbitQuorum, sqs } from './exemptions.ts'
 
 const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'transports.md'), 'utf8')
@@ -36,6 +37,10 @@ it('has the table of capabilities that the transports have', () => {
     ]),
   ]
   expect(rows(section('Capabilities'))).toEqual(table.map((cells) => `|${cells.join('|')}|`))
+})
+
+it('names the rights that the suite has on Redis', () => {
+  expect(section('Redis and Valkey').replaceAll(/\s+/g, ' ')).toContain(`ACL SETUSER omnibus on >password ${RIGHTS}`)
 })
 
 it('lists every exemption with its reason', () => {

@@ -86,3 +86,22 @@ export async function startRedis(settings: readonly string[] = SAFE): Promise<Re
     },
   }
 }
+
+/** What a user must be allowed, who may do all that the transport can; docs/transports.md says the same. */
+export const RIGHTS =
+  '~* &* -@all +hello +client|setname +select +evalsha +script|load +script|exists +subscribe +psubscribe +publish +time ' +
+  '+del +exists +get +set +hdel +hget +hkeys +hlen +hset +hsetnx +hvals +lindex +llen +lpush +lset +rpop +rpush +sadd +sismember +smembers ' +
+  '+spop +srem +zadd +zcard +zrange +zrangebyscore +zrem +zscan +zscore'
+
+/** The same server as a user who has no more than these rights. */
+export async function leastRights(url: string): Promise<string> {
+  const client = createClient({ url })
+  client.on('error', () => undefined)
+  await client.connect()
+  await client.sendCommand(['ACL', 'SETUSER', 'least', 'on', '>least', ...RIGHTS.split(' ')])
+  client.destroy()
+  const least = new URL(url)
+  least.username = 'least'
+  least.password = 'least'
+  return least.href
+}

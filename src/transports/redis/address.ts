@@ -13,9 +13,9 @@ export interface Address {
   readonly names: Names
   /** After this long Kombu gives a held message to another consumer: `visibility_timeout`, given in seconds. */
   readonly visibilityMs: number
-  /** After this long without a sign of life a session is over, and what it held comes again: `lease`, given in seconds. */
+  /** After this long without a sign of life a session is over, and what it held comes again: `lease_seconds`. */
   readonly leaseMs: number
-  /** How often queues are looked into for what Kombu has put there, in milliseconds: `poll`. */
+  /** Between looks into queues for what Kombu has put there: `polling_interval`, given in seconds. */
   readonly pollMs: number
   /** Fanout goes to Kombu's channels, too: `fanout_pubsub`. */
   readonly fanoutPubsub: boolean
@@ -31,8 +31,8 @@ const PARAMETERS = [
   'fanout_prefix',
   'priority_steps',
   'visibility_timeout',
-  'lease',
-  'poll',
+  'lease_seconds',
+  'polling_interval',
   'fanout_pubsub',
   'cacertfile',
   'certfile',
@@ -68,8 +68,8 @@ export function parseAddress(url: URL): Address {
       prioritySteps: stepsOf(text('priority_steps', '0,3,6,9')),
     },
     visibilityMs: number(url, 'visibility_timeout', 1, 3_600) * 1_000,
-    leaseMs: number(url, 'lease', 1, 30) * 1_000,
-    pollMs: number(url, 'poll', 1, 50),
+    leaseMs: number(url, 'lease_seconds', 1, 30) * 1_000,
+    pollMs: number(url, 'polling_interval', 0.001, 0.05) * 1_000,
     fanoutPubsub: flag(url, 'fanout_pubsub', true),
     files: { ...file('cacertfile', 'ca'), ...file('certfile', 'cert'), ...file('keyfile', 'key') },
   }

@@ -2,7 +2,12 @@
 import { ConnectionError, messageOf, MissingPeerError, TopologyError } from '../../core/errors.ts'
 
 /** The first word of an error reply, such as `WRONGTYPE`; '' for anything else. */
-export const wordOf = (error: unknown): string => /^[A-Z]+/.exec(messageOf(error))?.[0] ?? ''
+export function wordOf(error: unknown): string {
+  const text = messageOf(error)
+  // A script's own rights are told in words.
+  if (text.startsWith("ERR The user executing the script can't")) return 'NOPERM'
+  return /^[A-Z]+/.exec(text)?.[0] ?? ''
+}
 
 /** Trying again with the same settings does not help. */
 const FATAL = ['WRONGPASS', 'NOAUTH', 'NOPROTO']

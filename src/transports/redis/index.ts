@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from '../../core/clock.ts'
 import type { Capabilities, Transport } from '../../core/transport.ts'
 import { describe, parseAddress } from './address.ts'
-import { redisSession } from './session.ts'
+import { type Place, redisSession } from './session.ts'
 
 const capabilities: Capabilities = Object.freeze({
   exchangeTypes: Object.freeze(['direct', 'topic', 'fanout', 'headers']),
@@ -15,19 +15,18 @@ const capabilities: Capabilities = Object.freeze({
   directReply: true,
 })
 
-/** Sessions know of each other, so that what one held that died is given back by the next and need not wait for its lease to end. */
+/** A transport whose sessions know only of each other. */
 export function createRedisTransport(clock: Clock = systemClock): Transport {
-  /** By server and prefix. */
-  const orphans = new Map<string, Set<string>>()
+  const places = new Map<string, Place>()
   return Object.freeze({
     name: 'redis',
     capabilities,
     open({ url, ...options }) {
       const address = parseAddress(url)
-      const place = `${describe(address)}/${address.names.prefix}`
-      const left = orphans.get(place) ?? new Set()
-      orphans.set(place, left)
-      return redisSession({ ...options, address, clock, orphans: left })
+      const name = `${describe(address)}/${address.names.prefix}`
+      const place = places.get(name) ?? { orphans: new Set(), examined: false }
+      places.set(name, place)
+      return redisSession({ ...options, address, clock, place })
     },
   } satisfies Transport)
 }

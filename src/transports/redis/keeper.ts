@@ -108,6 +108,8 @@ export class Keeper {
     const routes = readRoutes(address.names.sep, exchanges)
     for (const stray of strays) {
       const [field, exchange, routingKey] = stray as readonly [string, string, string]
+      // A fanout's had one subscriber, and nothing says which: that is left to Kombu.
+      if (routes.get(exchange)?.type === 'fanout') continue
       const found = exchange === '' ? [routingKey] : (routes.get(exchange)?.router.route(routingKey) ?? [])
       // Nobody is bound any more: by its key alone, as Kombu does, rather than nowhere.
       await link.run('recover', afterSeconds, field, JSON.stringify(found.length > 0 ? found : [routingKey]))

@@ -26,6 +26,8 @@ interface Letter {
 }
 
 const NEWLINE = 0x0a
+/** Then the session's lease is due. */
+const ROUNDS = 16
 
 /** Brings dead letters from the place where scripts leave them, in one step, to the queues their exchange means, in another. */
 export class Letters {
@@ -40,14 +42,14 @@ export class Letters {
     this.#clock = clock
   }
 
-  /** Delivers these, which are the oldest, and all that follow. Rejects with what Redis answered. */
+  /** Delivers these, which are the oldest, and some that follow. Rejects with what Redis answered. */
   async deliver(first: readonly Buffer[]): Promise<void> {
     let raw = first
-    while (raw.length > 0 && this.#link.open) {
+    for (let rounds = 1; raw.length > 0 && this.#link.open; rounds++) {
       const letters = raw.map((each) => this.#open(each))
       const reply = (await this.#link.runForBytes(
         'deliverLetters',
-        this.#plan(letters),
+        this.#plan(letters, rounds < ROUNDS),
         ...letters.map(({ text = '' }) => text),
       )) as readonly Reply[]
       if (!isStale(reply)) raw = reply as readonly Buffer[]
@@ -72,7 +74,7 @@ export class Letters {
     }
   }
 
-  #plan(letters: readonly Letter[]): string {
+  #plan(letters: readonly Letter[], more: boolean): string {
     const exchanges = new Map<string, string>()
     const planned = letters.map(({ raw, label, text, routingKey, headers, priority }) => {
       const hash = createHash('sha1').update(raw).digest('hex')
@@ -82,7 +84,7 @@ export class Letters {
       const queues = exchange === '' ? [routingKey] : (this.#routes.get(exchange)?.router.route(routingKey, headers) ?? [])
       return [hash, priority ?? '', queues.filter((queue) => !circles(headers, queue))]
     })
-    return JSON.stringify({ exchanges: [...exchanges], letters: planned })
+    return JSON.stringify({ exchanges: [...exchanges], letters: planned, more })
   }
 }
 

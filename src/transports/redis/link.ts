@@ -1,11 +1,10 @@
 /** One connection to Redis, for commands and for what is told us by itself (RESP3 lets one carry both). It never reconnects. */
-import { readFile } from 'node:fs/promises'
-import type { RedisClientOptions } from 'redis'
 import type { Clock } from '../../core/clock.ts'
-import { ConnectionError, messageOf } from '../../core/errors.ts'
+import { ConnectionError } from '../../core/errors.ts'
 import { type Address, describe } from './address.ts'
 import { connectionError, explain, missingRedis, topologyError } from './errors.ts'
 import { type Script, type ScriptName, scripts } from './lua/index.ts'
+import { settingsOf } from './settings.ts'
 
 /** As scripts answer: texts are buffers where they were asked for. */
 export type Reply = number | string | Buffer | null | readonly Reply[]
@@ -109,11 +108,12 @@ export class Link {
     return reason
   }
 
-  async listen(channel: string, listener: (text: string) => void): Promise<void> {
-    await this.#client.subscribe(channel, (text) => {
-      this.#lastHeardAt = this.#options.clock.monotonic()
-      listener(text)
-    })
+  async listen(channel: string, listener: (message: Buffer) => void): Promise<void> {
+    await this.#client.subscribe(channel, this.#hearing(listener), true)
+  }
+
+  async listenToPattern(pattern: string, listener: (message: Buffer) => void): Promise<void> {
+    await this.#client.pSubscribe(pattern, this.#hearing(listener), true)
   }
 
   /** Ends it as if it had broken. Reports the first reason only. */
@@ -147,6 +147,13 @@ export class Link {
     return answer
   }
 
+  #hearing(listener: (message: Buffer) => void): (message: Buffer) => void {
+    return (message) => {
+      this.#heard()
+      listener(message)
+    }
+  }
+
   readonly #heard = (): void => {
     this.#lastHeardAt = this.#options.clock.monotonic()
   }
@@ -168,39 +175,8 @@ export class Link {
 interface Client {
   on(event: 'error', listener: (error: unknown) => void): unknown
   sendCommand<T>(args: readonly (string | Buffer)[], options?: object): Promise<T>
-  subscribe(channel: string, listener: (text: string) => void): Promise<void>
+  subscribe(channel: string, listener: (message: Buffer) => void, buffers: true): Promise<void>
+  pSubscribe(pattern: string, listener: (message: Buffer) => void, buffers: true): Promise<void>
   close(): Promise<void>
   destroy(): void
-}
-
-/** Its own reconnecting, queueing and retrying is off: `Connection` recovers. */
-async function settingsOf({ address, name, connectTimeoutMs }: LinkOptions): Promise<RedisClientOptions> {
-  const { host, port, tls, database, username, password } = address
-  const common = { host, port, connectTimeout: connectTimeoutMs, reconnectStrategy: false } as const
-  return {
-    socket: tls ? { ...common, tls: true, ...(await readFiles(address.files)) } : common,
-    database,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    // Redis takes no spaces in it.
-    name: name.replaceAll(/[^!-~]+/g, '-'),
-    RESP: 3,
-    disableOfflineQueue: true,
-    disableClientInfo: true,
-    maintNotifications: 'disabled',
-    // A timer per command would cost more than the command.
-    commandOptions: { timeout: 0 },
-  }
-}
-
-/** PEM files named in the URL; missing ones may appear later, so that trying again can help. */
-async function readFiles(files: Address['files']): Promise<Record<string, Buffer>> {
-  const read = async ([key, path]: [string, string]): Promise<[string, Buffer]> => {
-    try {
-      return [key, await readFile(path)]
-    } catch (cause) {
-      throw new ConnectionError(`The TLS file ${path} named in the URL cannot be read: ${messageOf(cause)}`, { cause })
-    }
-  }
-  return Object.fromEntries(await Promise.all(Object.entries(files).map(read)))
 }

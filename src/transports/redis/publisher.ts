@@ -25,11 +25,15 @@ export interface PublisherOptions {
   readonly sep: string
   /** Before the name of a fanout exchange's channel; undefined where Kombu's subscribers are not told. */
   readonly fanoutPrefix: string | undefined
+  /** Numbers for so many messages, that no other of the session has; the first of them. */
+  readonly numbers: (count: number) => number
 }
 
 /** A script holds up all others while it runs, so it is given so much at a time. */
 const MESSAGES_PER_CALL = 200
 const BYTES_PER_CALL = 1 << 20
+/** Redis cuts off a client that listens when it has 32 MB to read (`client-output-buffer-limit pubsub`), and consumers listen. Bytes. */
+const ENVELOPE_MAX = 31_000_000
 /** One runs while the next is on its way; what comes meanwhile goes together. */
 const CALLS_IN_FLIGHT = 2
 
@@ -48,7 +52,7 @@ export class Publisher {
   #calls: Call[] = []
   /** Nothing more is sent until all under way are answered, since one of them is to be sent again before. */
   #holding = false
-  #sent = 0
+  #idle: PromiseWithResolvers<void> | undefined
 
   constructor(options: PublisherOptions) {
     this.#options = options
@@ -57,7 +61,10 @@ export class Publisher {
   publish(messages: readonly Outgoing[], settled: Settled): void {
     for (const message of messages) {
       try {
-        this.#waiting.push({ message, settled, text: openEnvelope(message) })
+        const text = openEnvelope(message)
+        if (text.length > ENVELOPE_MAX)
+          throw new CodecError(`its envelope of ${text.length} bytes is more than the ${ENVELOPE_MAX} that fit`)
+        this.#waiting.push({ message, settled, text })
       } catch (error) {
         if (!(error instanceof CodecError)) throw error
         const { message: reason } = error
@@ -73,8 +80,6 @@ export class Publisher {
     this.#waiting = []
     await this.#idle?.promise
   }
-
-  #idle: PromiseWithResolvers<void> | undefined
 
   #pump(): void {
     while (!this.#holding && this.#waiting.length > 0 && this.#calls.length < CALLS_IN_FLIGHT && this.#options.link.open) this.#send()
@@ -124,8 +129,7 @@ export class Publisher {
       if (route?.type !== 'fanout') return ['bound', expirationMs, priority, found]
       return ['fanout', expirationMs, priority, found, ...this.#channel(exchange, routingKey)]
     })
-    const first = this.#sent
-    this.#sent += entries.length
+    const first = this.#options.numbers(entries.length)
     return JSON.stringify({ exchanges: [...exchanges], queues: [...queues.keys()], messages, first })
   }
 

@@ -5,6 +5,8 @@ import { ClosedError, ConnectionError } from '../../core/errors.ts'
 import type { Outgoing } from '../../core/message.ts'
 import type { AnswerHandlers, OpenOptions, Requester, Session } from '../../core/transport.ts'
 import { type Address, describe } from './address.ts'
+import { losses } from './durability.ts'
+import { Fanout } from './fanout.ts'
 import { Keeper } from './keeper.ts'
 import { Link } from './link.ts'
 import { Publisher } from './publisher.ts'
@@ -12,16 +14,26 @@ import { Settlements } from './settlements.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Topology } from './topology.ts'
 
+/** What the sessions on one server and prefix know of each other. */
+export interface Place {
+  /** Sessions that died without a word: the next one ends them, so that what they held need not wait for their leases to end. */
+  readonly orphans: Set<string>
+  /** The server was looked at, and what it would lose was told. */
+  examined: boolean
+}
+
 export interface RedisSessionOptions extends Omit<OpenOptions, 'url' | 'heartbeatMs'> {
   readonly address: Address
   readonly clock: Clock
-  /** Where sessions that died without a word are named, for the next one to end. */
-  readonly orphans: Set<string>
+  readonly place: Place
 }
+
+/** A Redis that does not answer a goodbye in this time gets none. Milliseconds. */
+const GOODBYE_MS = 5_000
 
 /** A session on one connection. */
 export async function redisSession(options: RedisSessionOptions): Promise<Session> {
-  const { address, clock, handlers, orphans } = options
+  const { address, clock, handlers, place } = options
   const { names, pollMs, fanoutPubsub } = address
   const session = `omnibus-${randomBytes(8).toString('hex')}`
   let state: 'opening' | 'open' | 'closing' | 'closed' | 'destroyed' = 'opening'
@@ -29,12 +41,12 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
     ...options,
     session,
     died(reason) {
-      orphans.add(session)
+      place.orphans.add(session)
       // Else opening it rejects.
       if (state !== 'opening') handlers.died(reason)
     },
   })
-  const keeper = new Keeper({ link, address, clock, orphans, held: () => subscriptions.held })
+  const keeper = new Keeper({ link, address, clock, orphans: place.orphans, held: () => subscriptions.held })
   const settlements = new Settlements(link, keeper.hurry)
   const subscriptions = new Subscriptions({
     link,
@@ -47,12 +59,23 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
         `A message in queue "${name}" cannot be read, and was put into ${names.prefix}_omnibus.dead.${name}: ${String(error)}`,
       ),
   })
-  const publisherOptions = { link, sep: names.sep, fanoutPrefix: fanoutPubsub ? names.fanoutPrefix : undefined }
+  let numbered = 0
+  const publisherOptions = {
+    link,
+    sep: names.sep,
+    fanoutPrefix: fanoutPubsub ? names.fanoutPrefix : undefined,
+    numbers: (count: number) => (numbered += count) - count,
+  }
   const publisher = new Publisher(publisherOptions)
+  const fanout = fanoutPubsub ? new Fanout(link, names.prefix + names.fanoutPrefix) : undefined
   const topology = new Topology(link, session, names.sep)
   await link.ask('begin', String(address.leaseMs))
   await link.listen(`${names.prefix}_omnibus.bell.${session}`, subscriptions.ring)
   keeper.start()
+  if (!place.examined) {
+    place.examined = true
+    for (const loss of await losses(link)) handlers.warned?.(`${describe(address)} may lose messages: ${loss}`)
+  }
   state = 'open'
 
   const run = async <T>(operation: () => Promise<T>): Promise<T> => {
@@ -89,25 +112,43 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
   const close = async (): Promise<void> => {
     if (state !== 'open') return
     state = 'closing'
+    const late = Promise.withResolvers<void>()
+    const timer = clock.after(GOODBYE_MS, late.resolve, { unref: true })
+    await Promise.race([sayGoodbye(), late.promise])
+    timer.cancel()
     if (link.open) {
-      await Promise.all([publisher.close(), subscriptions.stop(), keeper.stop()])
-      await settlements.flush()
-      if (link.open) await link.run('leave').catch(() => orphans.add(session))
-      await link.close()
+      place.orphans.add(session)
+      link.destroy()
     }
     if (state === 'closing') state = 'closed'
+  }
+  const sayGoodbye = async (): Promise<void> => {
+    if (!link.open) return
+    await Promise.all([publisher.close(), subscriptions.stop(), keeper.stop()])
+    await settlements.flush()
+    if (link.open) await link.run('leave').catch(() => place.orphans.add(session))
+    await link.close()
   }
   let closed: Promise<void> | undefined
 
   return {
     declareExchange: (exchange) => run(() => topology.declareExchange(exchange)),
-    declareQueue: (declared) => run(() => topology.declareQueue(declared)),
+    declareQueue: (declared) =>
+      run(async () => {
+        const queueState = await topology.declareQueue(declared)
+        fanout?.declared(declared, queueState.name)
+        return queueState
+      }),
     unbind: (name, exchange, routingKey, bindingArguments) => run(() => topology.unbind(name, exchange, routingKey, bindingArguments)),
     publish(messages, settled) {
       if (state === 'open') publisher.publish(messages, settled)
     },
     requests,
-    subscribe: (subscribed) => run(() => subscriptions.subscribe(subscribed)),
+    subscribe: (subscribed) =>
+      run(async () => {
+        await fanout?.consumed(subscribed.queue)
+        return subscriptions.subscribe(subscribed)
+      }),
     get: (name) => run(() => subscriptions.get(name)),
     inspect: (name) => run(() => topology.inspect(name)),
     purge: (name) => run(() => topology.purge(name)),
@@ -120,7 +161,7 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
     destroy() {
       if (state === 'closed' || state === 'destroyed') return
       state = 'destroyed'
-      orphans.add(session)
+      place.orphans.add(session)
       link.destroy()
       keeper.stop().catch(() => undefined)
     },

@@ -1,5 +1,5 @@
 import type { Settlement } from '../../core/transport.ts'
-import type { Link, Reply } from './link.ts'
+import type { Link } from './link.ts'
 
 /** One script's worth. */
 const PER_CALL = 500
@@ -62,8 +62,8 @@ export class Settlements {
     const reversed = others.toSorted(([a], [b]) => numberOf(b) - numberOf(a))
     const telling = this.#link.run('settle', JSON.stringify(done), JSON.stringify(reversed)).then(
       (reply) => {
-        const [lost, letters] = reply as readonly [readonly Reply[], number]
-        told.resolve(lost.length === 0)
+        const [lost, letters] = reply as readonly [number, number]
+        told.resolve(lost === 0)
         if (letters > 0) this.#onLetters()
       },
       (error: unknown) => {

@@ -89,7 +89,8 @@ export class Subscriptions {
   }
 
   /** What a bell says: `+` and a queue that has something, `-` and one that was deleted. */
-  readonly ring = (bell: string): void => {
+  readonly ring = (message: Buffer): void => {
+    const bell = message.toString()
     const queue = bell.slice(1)
     for (const consuming of this.#all) {
       if (consuming.options.queue !== queue) continue
@@ -111,8 +112,8 @@ export class Subscriptions {
 
   async #cancel(consuming: Consuming): Promise<void> {
     if (consuming.state === 'live') consuming.state = 'cancelling'
-    // What is on its way is still delivered.
-    while (this.#taking && consuming.state !== 'ended') await this.#taking
+    // What is on its way is still delivered; what is asked for later leaves this one out.
+    await this.#taking
     if (consuming.state === 'ended') return
     consuming.state = 'ended'
     this.#all.delete(consuming)
@@ -172,6 +173,7 @@ export class Subscriptions {
 
   #deliver(asking: readonly Consuming[], wanted: readonly number[], answers: readonly Reply[]): void {
     this.#taking = undefined
+    if (!this.#options.link.open) return
     const deliveries: [Consuming, Delivery][] = []
     let bytes = 0
     for (const [i, consuming] of asking.entries()) {
@@ -202,9 +204,9 @@ export class Subscriptions {
     // The next ones are on their way while these are handled.
     this.#pump()
     for (const [consuming, delivery] of deliveries) {
-      // Taken for one that ended meanwhile.
-      if (consuming.state === 'ended' && this.#options.link.open) void delivery.settle('release')
-      else if (consuming.state !== 'ended') consuming.options.onDelivery(delivery)
+      // Taken for one that has ended meanwhile.
+      if (consuming.state === 'ended') void delivery.settle('release')
+      else consuming.options.onDelivery(delivery)
     }
     this.#pump()
   }

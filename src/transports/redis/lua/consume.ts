@@ -7,6 +7,15 @@
  * subscription `gone`, where its queue is no more, the text of an error, or a list of fields (of Kombu's hash; '' without ack) and envelopes in turn.
  */
 export const take = String.raw`
+-- Nothing that is no JSON may get into Kombu's books, where it would stop every Kombu that looks for messages to give back.
+local function sound(text)
+  return string.find(text, '^{"_omnibus":') and string.sub(text, -2) == '}}' or (pcall(cjson.decode, text))
+end
+local function expired(known, text)
+  if not known.ttl and string.find(text, '^{"_omnibus": ?"%d+|0|') then return false end
+  local due = expiry(known, headOf(text))
+  return due and due <= NOW
+end
 if fenced() then return refuse(410, 'the lease of this session is over') end
 -- Where these are something else it must show before anything is taken.
 call('HLEN', UNACKED)
@@ -19,6 +28,7 @@ for i, ask in ipairs(cjson.decode(ARGV[2])) do
   local known = definition(queue)
   local error = consumer == '' and barred(queue) or nil
   if error then return error end
+  if consumer == '' then probeBooks() end
   if consumer ~= '' and not known then answers[i] = 'gone'
   else
     known = definition(queue)
@@ -29,6 +39,7 @@ for i, ask in ipairs(cjson.decode(ARGV[2])) do
       mine = not active or active == consumer
     end
     local fields, scores = {}, {}
+    local mark, entryEnd = S .. ':', ',"",' .. cjson.encode(queue) .. ']'
     for _, step in ipairs(STEPS) do
       while mine and #got < 2 * wanted and room > 0 do
         local taken = redis.pcall('RPOP', list(queue, step), math.min(wanted - #got / 2, atOnce))
@@ -42,25 +53,20 @@ for i, ask in ipairs(cjson.decode(ARGV[2])) do
             for back = #taken, t, -1 do call('RPUSH', list(queue, step), taken[back]) end
             break
           end
-          local h = readHead(text)
-          if not h and not pcall(cjson.decode, text) then call('LPUSH', OURS .. 'dead.' .. queue, text)
+          if not sound(text) then call('LPUSH', OURS .. 'dead.' .. queue, text)
+          elseif expired(known, text) then bury(queue, text, 'expired')
           else
-            local due = expiry(known, h or headOf(text))
-            if due and due <= NOW then bury(queue, text, 'expired')
-            else
-              local field = ''
-              if not noAck then
-                field = S .. ':' .. step .. ':' .. string.format('%.0f', number)
-                number = number + 1
-                fields[#fields + 1] = field
-                fields[#fields + 1] = '[' .. text .. ',"",' .. cjson.encode(queue) .. ']'
-                scores[#scores + 1] = SECONDS
-                scores[#scores + 1] = field
-              end
-              got[#got + 1] = field
-              got[#got + 1] = text
-              room = room - #text
+            local field = ''
+            if not noAck then
+              field = mark .. step .. ':' .. number
+              number = number + 1
+              local n = #fields
+              fields[n + 1], fields[n + 2] = field, '[' .. text .. entryEnd
+              scores[n + 1], scores[n + 2] = SECONDS, field
             end
+            local n = #got
+            got[n + 1], got[n + 2] = field, text
+            room = room - #text
           end
         end
       end
@@ -117,18 +123,17 @@ end
 `
 
 /**
- * ARGV[2]: `[field]` that are done, ARGV[3]: `[[field, settlement]]` of the others, the last taken first. Answers the positions of
- * those that were no longer ours, counted through both from 1.
+ * ARGV[2]: JSON list of fields that are done, ARGV[3]: `[[field, settlement]]` of the others, the last taken first. Answers how many of
+ * all were no longer ours, and how many dead letters wait.
  */
 export const settle = String.raw`
-local lost = {}
-local done = cjson.decode(ARGV[2])
-for i, field in ipairs(done) do
-  if call('HDEL', UNACKED, field) == 0 then lost[#lost + 1] = i end
+local done, lost = cjson.decode(ARGV[2]), 0
+if #done > 0 then
+  lost = #done - call('HDEL', UNACKED, unpack(done))
+  call('ZREM', INDEX, unpack(done))
 end
-if #done > 0 then call('ZREM', INDEX, unpack(done)) end
-for i, other in ipairs(cjson.decode(ARGV[3])) do
-  if not giveBack(other[1], other[2]) then lost[#lost + 1] = #done + i end
+for _, other in ipairs(cjson.decode(ARGV[3])) do
+  if not giveBack(other[1], other[2]) then lost = lost + 1 end
 end
 return { lost, call('LLEN', LETTERS) }
 `
@@ -146,3 +151,14 @@ end
 call('LPUSH', OURS .. 'dead.' .. ARGV[2], text)
 return 1
 `
+
+/** Puts what was heard on a channel into a queue, once for all who hear it. ARGV: session, queue, delivery tag, envelope. */
+export const hear = String.raw`
+local known = definition(ARGV[2])
+if not known or not call('SET', OURS .. 'heard.' .. ARGV[2] .. SEP .. ARGV[3], S, 'NX', 'PX', HEARD_MS) then return 0 end
+local h = headOf(ARGV[4])
+call('LPUSH', list(ARGV[2], STEPS[1]), withHead(ARGV[4], h))
+watch(ARGV[2], STEPS[1], expiry(known, h))
+wake(ARGV[2], 1)
+return 1
+`.replace('HEARD_MS', '60000')

@@ -1,7 +1,7 @@
 /** The scripts as they are sent: each with what it needs before it. */
 import { createHash } from 'node:crypto'
 import type { Names } from '../names.ts'
-import { giveBack, putAside, settle, take } from './consume.ts'
+import { giveBack, hear, putAside, settle, take } from './consume.ts'
 import { begin, deliverLetters, ending, leave, letters, renew, tick } from './keeping.ts'
 import { library } from './library.ts'
 import { bindings, publish } from './publish.ts'
@@ -24,6 +24,7 @@ const bodies = {
   take,
   settle: giveBack + settle,
   putAside: giveBack + putAside,
+  hear,
   declareExchange,
   declareQueue,
   removeQueue: deleting + removeQueue,

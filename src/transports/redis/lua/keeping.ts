@@ -109,8 +109,8 @@ end
 
 /**
  * Moves letters into queues, from the oldest on, each only if it is still there. ARGV[2]: `{ exchanges: [[name, fingerprint]],
- * letters: [[sha1, priority, [queue], where one that cannot be read is put aside]] }`, ARGV[3…]: their new envelopes. Answers as
- * `publish` where bindings have changed meanwhile, else more letters.
+ * letters: [[sha1, priority, [queue], where one that cannot be read is put aside]], more: whether to go on }`, ARGV[3…]: their new
+ * envelopes. Answers as `publish` where bindings have changed meanwhile, else more letters.
  */
 export const deliverLetters = String.raw`
 local plan = cjson.decode(ARGV[2])
@@ -123,9 +123,10 @@ for i, letter in ipairs(plan.letters) do
   call('RPOP', LETTERS)
   if letter[4] then call('LPUSH', OURS .. 'dead.' .. letter[4], string.match(there, '\n(.*)')) end
   for copy, queue in ipairs(letter[3]) do
-    local message = { expires = 0, priority = letter[2], text = ARGV[2 + i] }
     if exists(queue) then
-      if push(queue, message, S .. '.l.' .. string.sub(letter[1], 1, 12) .. '.' .. copy) == 1 then wake(queue, 1)
+      local taken = push(queue, ARGV[2 + i], 0, letter[2], S .. '.l.' .. string.sub(letter[1], 1, 12) .. '.' .. copy)
+      write()
+      if taken == 1 then wake(queue, 1)
       else
         -- It waits until there is room.
         call('LPUSH', LETTERS, there)
@@ -135,7 +136,7 @@ for i, letter in ipairs(plan.letters) do
   end
 end
 call('DEL', OURS .. 'letters.lock')
-if full then return {} end
+if full or not plan.more then return {} end
 return letters()
 `
 

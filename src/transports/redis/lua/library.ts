@@ -23,7 +23,7 @@ ${String.raw`
 local call = redis.call
 local time = call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
-local SECONDS = string.format('%.3f', NOW / 1000)
+local SECONDS, NOW_TEXT = string.format('%.3f', NOW / 1000), string.format('%.0f', NOW)
 
 local function refuse(code, text) return redis.error_reply('OMNIBUS ' .. code .. ' ' .. text) end
 local function list(queue, step) return step == 0 and P .. queue or P .. queue .. SEP .. step end
@@ -75,6 +75,14 @@ local function barred(queue)
   end
 end
 
+-- Throws where we may not keep the books, before a message is taken that could not be written into them.
+local function probeBooks()
+  call('HSET', UNACKED, S, '')
+  call('HDEL', UNACKED, S)
+  call('ZADD', INDEX, 0, S)
+  call('ZREM', INDEX, S)
+end
+
 local function used(queue)
   local known = definition(queue)
   if known and known.expires then call('ZADD', EXPIRES, NOW + known.expires, queue) end
@@ -110,8 +118,11 @@ local function watch(queue, step, at)
   if at then call('ZADD', DUE, 'LT', at, step .. ':' .. queue) end
 end
 
--- Wakes as many of the sessions that wait for this queue as there are messages, and who lives still.
+-- Wakes as many of the sessions that wait for this queue as there are messages, of those that live still; all of them where only
+-- one may have any.
 local function wake(queue, count)
+  local known = definition(queue)
+  if known and known.single then count = math.huge end
   while count > 0 do
     local session = call('SPOP', OURS .. 'waiting.' .. queue)
     if not session then return end
@@ -137,22 +148,42 @@ local function stepOf(falling)
   return found
 end
 
--- Adds to the end of a queue. Returns 1, or -1 where it is full. Throws before anything is written where a key is no list.
-local function push(queue, message, tag)
+-- What is added to the end of a queue is gathered, and written in the order it came.
+local gathered, lists = {}, {}
+local function write()
+  for _, key in ipairs(lists) do
+    local texts = gathered[key]
+    for i = 1, #texts, 1000 do call('LPUSH', key, unpack(texts, i, math.min(#texts, i + 999))) end
+  end
+  gathered, lists = {}, {}
+end
+-- Returns 1, or -1 where the queue is full.
+local function push(queue, text, expires, priority, tag)
   local known = definition(queue)
-  local falling, step = 0, STEPS[1]
+  local falling, step, bounded = 0, STEPS[1], known and known.maxLength
   if known and known.maxPriority then
-    falling = fall(tonumber(message.priority) or 0, known.maxPriority)
+    falling = fall(tonumber(priority) or 0, known.maxPriority)
     step = stepOf(falling)
   end
-  if known and known.maxLength and known.overflow == 'reject-publish' and length(queue) >= known.maxLength then return -1 end
-  local h = { at = NOW, expires = message.expires > 0 and NOW + message.expires or 0 }
-  call('LPUSH', list(queue, step), table.concat({
-    head(h.at, h.expires, 0, 0, message.priority), message.text,
-    '"priority":', falling, ',"body_encoding":"base64","delivery_tag":"', tag, '"}}' }))
-  watch(queue, step, expiry(known, h))
-  if known and known.maxLength then
-    for _ = known.maxLength + 1, length(queue) do
+  if bounded then
+    write()
+    if known.overflow == 'reject-publish' and length(queue) >= bounded then return -1 end
+  end
+  local key = list(queue, step)
+  local texts = gathered[key]
+  if not texts then
+    texts = {}
+    gathered[key] = texts
+    lists[#lists + 1] = key
+  end
+  local at = expires > 0 and NOW + expires or 0
+  texts[#texts + 1] = table.concat({
+    '{"_omnibus":"', NOW_TEXT, at == 0 and '|0|0|0|' or string.format('|%.0f|0|0|', at), priority, '",', text,
+    '"priority":', falling, ',"body_encoding":"base64","delivery_tag":"', tag, '"}}' })
+  if at > 0 or known and known.ttl then watch(queue, step, expiry(known, { at = NOW, expires = at })) end
+  if bounded then
+    write()
+    for _ = bounded + 1, length(queue) do
       for i = #STEPS, 1, -1 do
         local oldest = call('RPOP', list(queue, STEPS[i]))
         if oldest then bury(queue, oldest, 'maxlen') break end

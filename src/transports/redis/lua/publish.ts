@@ -20,27 +20,27 @@ end
 
 local answers = {}
 for i, message in ipairs(plan.messages) do
-  local kind = message[1]
-  local parts = { expires = message[2], priority = message[3], text = ARGV[2 + i] }
-  local answer, copies = 0, 0
-  for _, index in ipairs(message[4]) do
+  local kind, expires, priority, text = message[1], message[2], message[3], ARGV[2 + i]
+  local tag = S .. '.' .. plan.first + i .. '.'
+  local answer = 0
+  for copy, index in ipairs(message[4]) do
     local queue = plan.queues[index]
     if broken[index] then answer = broken[index]
     -- A binding is as good as the queue, but for Kombu's fanout queues, which are no lists.
-    elseif kind == 'direct' and there[index] or kind == 'bound' or kind == 'fanout' and definition(queue) then
-      copies = copies + 1
-      local taken = push(queue, parts, S .. '.' .. plan.first + i .. '.' .. copies)
+    elseif kind == 'direct' and (there[index] or ready[queue]) or kind == 'bound' or kind == 'fanout' and definition(queue) then
+      local taken = push(queue, text, expires, priority, tag .. copy)
       if taken == 1 then ready[queue] = (ready[queue] or 0) + 1 end
       if type(answer) == 'number' and answer >= 0 then answer = taken == 1 and answer + 1 or -1 end
     end
   end
   if message[5] then
-    local text = '{' .. parts.text .. '"priority":0,"body_encoding":"base64","delivery_tag":"' .. S .. '.' .. plan.first + i .. '.0"}}'
-    local heard = call('PUBLISH', P .. message[5], text)
+    local envelope = '{' .. text .. '"priority":0,"body_encoding":"base64","delivery_tag":"' .. tag .. '0"}}'
+    local heard = call('PUBLISH', P .. message[5], envelope)
     if type(answer) == 'number' and answer >= 0 then answer = answer + heard end
   end
   answers[i] = answer
 end
+write()
 for queue, count in pairs(ready) do wake(queue, count) end
 return answers
 `

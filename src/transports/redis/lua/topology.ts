@@ -125,6 +125,7 @@ if fenced() then return refuse(410, 'the lease of this session is over') end
 local queue, consumers = ARGV[2], OURS .. 'consumers.' .. ARGV[2]
 local error = barred(queue)
 if error then return error end
+probeBooks()
 local others = call('HVALS', consumers)
 local alone = #others > 0 and ARGV[4] == '1'
 for _, other in ipairs(others) do alone = alone or other == '1' end
