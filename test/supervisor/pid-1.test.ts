@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { program } from '../support/built.ts'
 import { run, type Running } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 import { childrenOf } from './house.ts'
 
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const canUnshare = spawnSync('unshare', ['-pf', '--mount-proc', 'true']).status === 0
 const ORPHAN = `
 import { spawn } from 'node:child_process'
@@ -19,7 +19,7 @@ export default (request, response) => response.end(readFileSync('/proc/1/cmdline
 `
 
 function inContainer(folder: string, args = ['serve', 'web.ts', '-b', '127.0.0.1:0', '--bus-url', 'amqp://127.0.0.1:1/']): Running {
-  return run('unshare', ['-pf', '--mount-proc', process.execPath, main, ...args], { cwd: folder, label: 'pid-1' })
+  return run('unshare', ['-pf', '--mount-proc', process.execPath, program, ...args], { cwd: folder, label: 'pid-1' })
 }
 
 test.runIf(canUnshare)('it reaps orphans, hears signals and ends with its code', async () => {
