@@ -61,6 +61,9 @@ export {
   isConsumerDefinition,
   on,
 } from './bus/consume.ts'
+export type { CallOptions, SendOptions } from './bus/celery/caller.ts'
+export type { TaskMessage } from './bus/celery/serve.ts'
+export { type Kwargs, type Task, type TaskOptions, task } from './bus/celery/task.ts'
 export { type Event, event } from './bus/event.ts'
 export { Reject, RetryAfter } from './bus/outcome.ts'
 export { type ExponentialOptions, type RetryPolicy, exponential, noRetry } from './bus/retry.ts'
@@ -82,6 +85,7 @@ export {
   ProtocolError,
   PublishError,
   RequestError,
+  TaskError,
   TopologyError,
   UnsupportedError,
   ValidationError,

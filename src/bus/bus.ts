@@ -8,6 +8,8 @@ import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
 import { ClosedError, ConfigError, ConnectionError, PublishError } from '../core/errors.ts'
 import { show } from '../core/options.ts'
+import { type CallOptions, type SendOptions, TaskCaller } from './celery/caller.ts'
+import type { Task } from './celery/task.ts'
 import { type ConsumerDefinition, type Published, type PublishEventOptions, isConsumerDefinition, isSingle } from './consume.ts'
 import { idOf, propertiesOf, typeOf } from './envelope.ts'
 import { type Event, eventsExchange, validate } from './event.ts'
@@ -61,6 +63,7 @@ const LAST_WORDS_MS = 500
 
 export class Bus {
   readonly #connection: Connection
+  readonly #caller: TaskCaller
   readonly #options: BusOptions
   readonly #running = new Set<RunningConsumer>()
   #declared: Promise<unknown> | undefined
@@ -69,7 +72,11 @@ export class Bus {
   /** Use `createBus()`. `open` makes the connection, which reports to the given listener. @internal */
   constructor(open: (onEvent: (event: ConnectionEvent) => void) => Connection, options: BusOptions = {}) {
     this.#options = options
-    this.#connection = open((event) => this.#report({ type: 'connection', event }))
+    this.#connection = open((event) => {
+      if (event.type === 'down' && event.purpose === 'consume') this.#caller.lost()
+      this.#report({ type: 'connection', event })
+    })
+    this.#caller = new TaskCaller(this.#connection, options.source ?? 'omnibus')
   }
 
   /** Every link to the broker that is needed is up. */
@@ -110,6 +117,25 @@ export class Bus {
       ...(signal && { signal }),
     })
     return { id: properties.messageId, routed }
+  }
+
+  /**
+   * Calls a task of a Celery worker, which needs `result_backend = "rpc://"`, and resolves with its result. Rejects with `TaskError` for one that
+   * failed, `PublishError` where no worker's queue takes the call, `RequestError` by `timeoutMs` or when the connection breaks, and `ValidationError`.
+   */
+  call<Args extends readonly unknown[], Result>(
+    called: Task<Args, Result>,
+    args: NoInfer<Args>,
+    options: CallOptions = {},
+  ): Promise<Result> {
+    if (this.#closed) return Promise.reject(new ClosedError('The bus is closed'))
+    return this.#caller.call(called, args, options)
+  }
+
+  /** The same without a result: resolves with the call's id when the broker has it. */
+  async send<Args extends readonly unknown[]>(called: Task<Args>, args: NoInfer<Args>, options: SendOptions = {}): Promise<{ id: string }> {
+    if (this.#closed) throw new ClosedError('The bus is closed')
+    return { id: await this.#caller.send(called, args, options) }
   }
 
   /** Runs a consumer. Resolves once subscribed; rejects with `TopologyError` where a queue exists with other arguments. */
@@ -154,6 +180,7 @@ export class Bus {
 
   async #close(deadlineMs: number): Promise<void> {
     const endsAt = systemClock.monotonic() + deadlineMs
+    this.#caller.close()
     await Promise.all([...this.#running].map((running) => running.stop({ deadlineMs })))
     await this.#connection.close({ deadlineMs: Math.max(0, endsAt - systemClock.monotonic()) })
   }
@@ -194,7 +221,7 @@ export class Bus {
     if (this.#options.onEvent || diagnostics.hasSubscribers) return
     if (event.type === 'connection' && event.event.type === 'down')
       process.emitWarning(`Bus: ${event.event.error.message}`, { code: 'OMNIBUS_BUS_DOWN' })
-    if (event.type === 'message' && event.outcome.type !== 'handled') {
+    if (event.type === 'message' && !['handled', 'postponed'].includes(event.outcome.type)) {
       process.emitWarning(`Bus: ${event.event} ${event.id} was ${event.outcome.type} by ${event.queue}`, { code: 'OMNIBUS_BUS_MESSAGE' })
     }
   }

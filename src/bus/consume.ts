@@ -1,10 +1,13 @@
 /** What a consumer is, as plain data: a queue, a policy, and a handler per event. Running it is the bus's business. */
 import type { Compression } from '../core/codec-compression.ts'
+import type { Connection } from '../core/connection.ts'
 import type { Delivery } from '../core/delivery.ts'
 import { type BindingSource, type Queue, isQueue, queue } from '../core/entities.ts'
 import { ConfigError, type Problem } from '../core/errors.ts'
 import type { Headers } from '../core/message.ts'
 import { flag, instance, readOptions, show, whole } from '../core/options.ts'
+import { type HandleTask, serveTask } from './celery/serve.ts'
+import { isTask, type Task } from './celery/task.ts'
 import { messageFrom } from './envelope.ts'
 import { type Event, validate } from './event.ts'
 import { type RetryPolicy, exponential, noRetry } from './retry.ts'
@@ -61,7 +64,7 @@ export interface Handler {
   /** Where they come from, for a queue of one's own; absent where that is not known. */
   readonly source?: BindingSource
   /** Reads a delivery and handles it. What it throws says what becomes of the message. */
-  readonly run: (delivery: Delivery, context: HandlerContext) => Promise<unknown>
+  readonly run: (delivery: Delivery, context: HandlerContext, connection: Connection) => Promise<unknown>
 }
 
 /** The type of a handler for all messages that no other is for. */
@@ -99,19 +102,34 @@ export const isSingle = ({ queue: { name, exclusive, arguments: given } }: Consu
 export const isConsumerDefinition = (value: unknown): value is ConsumerDefinition =>
   typeof value === 'object' && value !== null && Reflect.get(value, 'kind') === 'consumer' && isQueue(Reflect.get(value, 'queue'))
 
-/** Handles one event. */
-export function on<Input, Output>(event: Event<Input, Output>, handle: Handle<Output>): Handler {
+/** Handles one event, or the calls of one task, whose result is what it returns. Throws `ConfigError`. */
+export function on<Args extends readonly unknown[], Result>(called: Task<Args, Result>, handle: HandleTask<Args, Result>): Handler
+export function on<Input, Output>(event: Event<Input, Output>, handle: Handle<Output>): Handler
+export function on(subject: Event | Task, handle: (given: never, context: HandlerContext) => unknown): Handler {
   const problems: Problem[] = []
-  if (event?.kind !== 'event') problems.push({ path: 'event', expected: 'an event made by event()', got: show(event) })
+  if (subject?.kind !== 'event' && !isTask(subject))
+    problems.push({ path: 'event', expected: 'an event made by event(), or a task made by task()', got: show(subject) })
   if (typeof handle !== 'function') problems.push({ path: 'handle', expected: 'a function (message, context)', got: show(handle) })
   if (problems.length > 0) throw new ConfigError('on()', problems)
+  return Object.freeze(
+    isTask(subject)
+      ? taskHandler(subject, handle as HandleTask<readonly unknown[], unknown>)
+      : eventHandler(subject, handle as Handle<unknown>),
+  )
+}
+
+function eventHandler(event: Event, handle: Handle<unknown>): Handler {
   const { type } = event
-  return Object.freeze({
+  return {
     type,
     source: event,
     run: async (delivery: Delivery, context: HandlerContext) =>
       handle(messageFrom(delivery, await validate(event, delivery.payload)), context),
-  })
+  }
+}
+
+function taskHandler(called: Task, handle: HandleTask<readonly unknown[], unknown>): Handler {
+  return { type: called.name, run: (delivery, context, connection) => serveTask(called, handle, { delivery, context, connection }) }
 }
 
 /** Consumes a queue: instances share its messages. Throws `ConfigError`. */

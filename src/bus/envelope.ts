@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Delivery } from '../core/delivery.ts'
 import type { Headers } from '../core/message.ts'
+import { taskIdOf, taskNameOf } from './celery/message.ts'
 import type { Message, PublishEventOptions } from './consume.ts'
 import type { Event } from './event.ts'
 
@@ -40,9 +41,9 @@ export function propertiesOf(event: Event<never, unknown>, source: string, now: 
   }
 }
 
-/** The event type of a delivery: said by the message, or else its routing key, as for a plain AMQP publisher. */
+/** The event type of a delivery, or its task: said by the message, or else its routing key, as for a plain AMQP publisher. */
 export function typeOf(delivery: Delivery): string {
-  return delivery.properties.type ?? delivery.routingKey
+  return delivery.properties.type ?? taskNameOf(delivery) ?? delivery.routingKey
 }
 
 /** The message as its handler sees it. A foreign message without an id gets one from its bytes, the same each time. */
@@ -60,7 +61,9 @@ export function messageFrom<Data>(delivery: Delivery, data: Data): Message<Data>
 
 export function idOf(delivery: Delivery): string {
   return (
-    delivery.properties.messageId ?? createHash('sha256').update(delivery.routingKey).update('\0').update(delivery.body).digest('base64url')
+    delivery.properties.messageId ??
+    taskIdOf(delivery) ??
+    createHash('sha256').update(delivery.routingKey).update('\0').update(delivery.body).digest('base64url')
   )
 }
 

@@ -48,11 +48,15 @@ export function event(type: string, options?: { schema?: StandardSchemaV1 }): Ev
 
 /** The data as the schema leaves it. Throws `ValidationError` naming every part that does not fit. */
 export async function validate<Input, Output>(event: Event<Input, Output>, data: unknown): Promise<Output> {
-  if (event.schema === undefined) return data as Output
-  const result = await event.schema['~standard'].validate(data)
+  return event.schema === undefined ? (data as Output) : validateWith(event.schema, data, `Data of ${event.type}`)
+}
+
+/** The same for any value, which errors call `subject`. */
+export async function validateWith<Output>(schema: StandardSchemaV1<unknown, Output>, value: unknown, subject: string): Promise<Output> {
+  const result = await schema['~standard'].validate(value)
   if (result.issues === undefined) return result.value
   throw new ValidationError(
-    `Data of ${event.type}`,
+    subject,
     result.issues.map((issue) => ({ path: (issue.path ?? []).map(segment).join('.'), expected: issue.message, got: '' })),
   )
 }

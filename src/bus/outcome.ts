@@ -16,3 +16,19 @@ export class RetryAfter extends Error {
     this.ms = ms
   }
 }
+
+/** Not its time yet: it comes again then, and has lost no attempt. @internal */
+export class Postpone extends Error {
+  override readonly name = 'Postpone'
+  readonly ms: number
+
+  constructor(ms: number) {
+    super(`not before ${Math.ceil(ms)} ms from now`)
+    this.ms = ms
+  }
+}
+
+/** Not wanted any more: it goes, without a trace among the dead letters. @internal */
+export class Drop extends Error {
+  override readonly name = 'Drop'
+}

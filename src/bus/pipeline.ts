@@ -9,6 +9,8 @@ import type { Connection } from '../core/connection.ts'
 import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
 import { CodecError, HandlerError, PublishError, ValidationError, messageOf } from '../core/errors.ts'
+import { isProtocol1 } from './celery/message.ts'
+import { tellFailure } from './celery/serve.ts'
 import {
   ANY_TYPE,
   type ConsumerDefinition,
@@ -19,12 +21,14 @@ import {
 } from './consume.ts'
 import { attemptsOf, derivedId, header, idOf, typeOf } from './envelope.ts'
 import type { Event } from './event.ts'
-import { Reject, RetryAfter } from './outcome.ts'
-import { deadLetterQueue, roundUpMs, waitQueue } from './retry.ts'
+import { Drop, Postpone, Reject, RetryAfter } from './outcome.ts'
+import { deadLetterQueue, roundDownMs, roundUpMs, waitQueue } from './retry.ts'
 
 /** What became of one message; worth a log line unless it was handled. */
 export type Outcome =
   | { readonly type: 'handled' }
+  /** Its time has not come. */
+  | { readonly type: 'postponed'; readonly error: unknown; readonly afterMs: number }
   | { readonly type: 'retried'; readonly error: unknown; readonly afterMs: number }
   | { readonly type: 'dead-lettered' | 'dropped'; readonly error: unknown }
   /** Neither handled nor safely elsewhere: it stays with the broker and comes again. */
@@ -118,10 +122,7 @@ export class Pipeline {
     // It names no event then, and would be taken for one that nobody here handles.
     if (delivery.unreadable) return refused(delivery.unreadable)
     const handler = this.#handlers.get(typeOf(delivery)) ?? this.#handlers.get(ANY_TYPE)
-    if (!handler)
-      return refused(
-        new CodecError(`No handler here for "${typeOf(delivery)}" (there is one for ${[...this.#handlers.keys()].join(', ')})`),
-      )
+    if (!handler) return refused(this.#noHandler(delivery))
     const id = idOf(delivery)
     if (delivery.redelivered) {
       const joined = this.#running.get(id)
@@ -142,7 +143,7 @@ export class Pipeline {
     const timeout = timeoutMs === undefined ? undefined : new AbortController()
     const signal = timeout ? AbortSignal.any([this.#options.signal, timeout.signal]) : this.#options.signal
     try {
-      const handling = handler.run(delivery, this.#contextFor(delivery, attempt, signal))
+      const handling = handler.run(delivery, this.#contextFor(delivery, attempt, signal), this.#options.connection)
       await (timeoutMs === undefined ? handling : this.#within(timeoutMs, handling, timeout!))
       return { done: true }
     } catch (error) {
@@ -168,7 +169,13 @@ export class Pipeline {
       await delivery.release()
       return { type: 'kept', error }
     }
-    if (broadcast) {
+    if (error instanceof Postpone) {
+      const afterMs = roundDownMs(error.ms)
+      await this.#copy(waitQueue(queue, afterMs), delivery, {})
+      await delivery.ack()
+      return { type: 'postponed', error, afterMs }
+    }
+    if (broadcast || error instanceof Drop) {
       await delivery.ack()
       return { type: 'dropped', error }
     }
@@ -178,6 +185,7 @@ export class Pipeline {
       await delivery.ack()
       return { type: 'retried', error, afterMs }
     }
+    await tellFailure(this.#options.connection, delivery, error)
     if (!policy.deadLetter) {
       await delivery.reject()
       return { type: 'dropped', error }
@@ -208,6 +216,11 @@ export class Pipeline {
       // Its headers, with ours added, may be more than a frame holds. The body still counts.
       await connection.publish(target, body, { ...properties, headers: { compression: others['compression'], ...more } })
     }
+  }
+
+  #noHandler(delivery: Delivery): CodecError {
+    if (isProtocol1(delivery)) return new CodecError('Celery has sent this by its protocol 1: it is to be set to task_protocol = 2')
+    return new CodecError(`No handler here for "${typeOf(delivery)}" (there is one for ${[...this.#handlers.keys()].join(', ')})`)
   }
 
   #remember(id: string): void {

@@ -56,6 +56,12 @@ export function roundUpMs(ms: number): number {
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= ms) ?? 10 * power
 }
 
+/** Down to such a step, so that several of them in turn come to any time exactly. At most 10⁹ ms, which any broker can count. */
+export function roundDownMs(ms: number): number {
+  const power = Math.min(1e9, 10 ** Math.floor(Math.log10(Math.max(1, ms))))
+  return [5, 2, 1].map((step) => step * power).find((step) => step <= Math.min(ms, 1e9)) ?? power
+}
+
 /** Where messages of `target` end that could not be handled. */
 export function deadLetterQueue(target: Queue): Queue {
   return queue(`${target.name}.dlq`, { type: target.type })

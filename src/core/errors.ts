@@ -118,6 +118,39 @@ export class RequestError extends OmnibusError {
   }
 }
 
+/** What a task's worker told of its failure: for a worker in Python, in Python's words. */
+export interface TaskFailure {
+  /** Of the exception, such as `ValueError`. */
+  readonly type: string
+  /** Where its class is, such as `builtins`. */
+  readonly module: string | undefined
+  /** What it was made with. */
+  readonly args: readonly unknown[]
+  /** As text; empty where none was told. */
+  readonly traceback: string
+  /** `FAILURE`, or `REVOKED` for one that had expired or was revoked. */
+  readonly status: string
+}
+
+/** A task that was called and did not succeed. */
+export class TaskError extends OmnibusError implements TaskFailure {
+  readonly code = 'ERR_OMNIBUS_TASK'
+  readonly type: string
+  readonly module: string | undefined
+  readonly args: readonly unknown[]
+  readonly traceback: string
+  readonly status: string
+
+  constructor(message: string, { type, module, args, traceback, status }: TaskFailure) {
+    super(message)
+    this.type = type
+    this.module = module
+    this.args = args
+    this.traceback = traceback
+    this.status = status
+  }
+}
+
 /** A body that cannot be encoded, or is refused or cannot be read on arrival. Never retried: it goes to the dead letters. */
 export class CodecError extends OmnibusError {
   readonly code = 'ERR_OMNIBUS_CODEC'

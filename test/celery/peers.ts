@@ -1,0 +1,63 @@
+/** Celery as a worker and as a caller, each a process of its own: see tasks.py. */
+import { copyFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { run, type Running } from '../support/process.ts'
+import { tempDir } from '../support/run-folder.ts'
+
+export interface CeleryOptions {
+  readonly broker: string
+  readonly queue: string
+  /** @default 'rpc://' */
+  readonly backend?: string
+  readonly protocol?: 1 | 2
+}
+
+/** What a call in Python came to: `result` is what `get()` returned, `error` the class it raised. */
+export interface Outcome {
+  readonly result?: { readonly value: unknown; readonly id: string; readonly traceback: string | null }
+  readonly error?: string
+  readonly module?: string
+  readonly args?: readonly string[]
+}
+
+export interface CeleryCaller extends AsyncDisposable {
+  call(task: string, args?: readonly unknown[], more?: Record<string, unknown>): Promise<Outcome>
+}
+
+const environment = ({ broker, queue, backend, protocol = 2 }: CeleryOptions): Record<string, string> => ({
+  // Python's clients take the vhost / for an empty path only where one is written.
+  BROKER: broker.startsWith('amqp') && !/:\d+\/./.test(broker) ? `${broker.replace(/\/$/, '')}//` : broker,
+  QUEUE: queue,
+  PROTOCOL: String(protocol),
+  PYTHONDONTWRITEBYTECODE: '1',
+  ...(backend !== undefined && { BACKEND: backend }),
+})
+
+function folder(): string {
+  const cwd = tempDir('celery')
+  copyFileSync(join(import.meta.dirname, 'tasks.py'), join(cwd, 'tasks.py'))
+  return cwd
+}
+
+export async function startWorker(options: CeleryOptions): Promise<Running> {
+  const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat', '--loglevel', 'INFO']
+  const worker = run('/usr/bin/python3', ['-m', 'celery', '-A', 'tasks', 'worker', '--pool', 'threads', '--concurrency', '4', ...quiet], {
+    cwd: folder(),
+    env: environment(options),
+    label: 'celery-worker',
+  })
+  await worker.line(/ ready\.$/)
+  return worker
+}
+
+export async function startCaller(options: CeleryOptions): Promise<CeleryCaller> {
+  const python = run('/usr/bin/python3', ['tasks.py'], { cwd: folder(), env: environment(options), label: 'celery-caller' })
+  const port = (await python.line(/^port /)).slice('port '.length)
+  return {
+    async call(task, args = [], more = {}) {
+      const answer = await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body: JSON.stringify({ task, args, ...more }) })
+      return (await answer.json()) as Outcome
+    },
+    [Symbol.asyncDispose]: () => python[Symbol.asyncDispose](),
+  }
+}
