@@ -6,11 +6,14 @@ export function wordOf(error: unknown): string {
   const text = messageOf(error)
   // A script's own rights are told in words.
   if (text.startsWith("ERR The user executing the script can't")) return 'NOPERM'
-  return /^[A-Z]+/.exec(text)?.[0] ?? ''
+  return /^[A-Z]{2,}\b/.exec(text)?.[0] ?? ''
 }
 
 /** Trying again with the same settings does not help. */
 const FATAL = ['WRONGPASS', 'NOAUTH', 'NOPROTO']
+
+/** It is there, and will take us in a moment. */
+const SOON_OVER = ['LOADING']
 
 const explained: Readonly<Record<string, string>> = {
   WRONGPASS: 'the user name or the password is wrong',
@@ -36,12 +39,15 @@ export function explain(error: unknown): string {
   return meaning === undefined ? said : `${meaning} (${said})`
 }
 
-export function connectionError(where: string, error: unknown): ConnectionError {
+/** `reached`: the host had taken the connection. */
+export function connectionError(where: string, error: unknown, reached = true): ConnectionError {
   if (error instanceof ConnectionError) return error
   const { cause } = (error as { cause?: unknown }) ?? {}
   const word = wordOf(error)
   const fatal = FATAL.includes(word) || (word === 'ERR' && /AUTH|DB index|invalid DB/i.test(messageOf(error)))
-  return new ConnectionError(`${where}: ${explain(error)}${cause instanceof Error ? `: ${cause.message}` : ''}`, { cause: error, fatal })
+  const cut = reached && (word === '' || SOON_OVER.includes(word))
+  const more = cause instanceof Error ? `: ${cause.message}` : ''
+  return new ConnectionError(`${where}: ${explain(error)}${more}`, { cause: error, fatal, cut })
 }
 
 /** What a script of ours refuses, or Redis for the sake of what it was asked; undefined where the session cannot go on. */

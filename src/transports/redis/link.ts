@@ -50,6 +50,8 @@ export class Link {
     // Told by `connect()` too; without a listener it would end the process.
     const ignore = (): void => undefined
     client.on('error', ignore)
+    let reached = false
+    client.on('connect', () => (reached = true))
     const giveUp = (): void => client.destroy()
     signal.addEventListener('abort', giveUp, { once: true })
     try {
@@ -61,7 +63,7 @@ export class Link {
     } catch (error) {
       client.destroy()
       if (signal.aborted) throw signal.reason
-      throw connectionError(describe(address), error)
+      throw connectionError(describe(address), error, reached)
     } finally {
       signal.removeEventListener('abort', giveUp)
     }
@@ -173,7 +175,7 @@ export class Link {
 
 /** What we use of npm's client. */
 interface Client {
-  on(event: 'error', listener: (error: unknown) => void): unknown
+  on(event: 'error' | 'connect', listener: (error: unknown) => void): unknown
   sendCommand<T>(args: readonly (string | Buffer)[], options?: object): Promise<T>
   subscribe(channel: string, listener: (message: Buffer) => void, buffers: true): Promise<void>
   pSubscribe(pattern: string, listener: (message: Buffer) => void, buffers: true): Promise<void>
