@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { inspectBroker } from '../../src/broker/index.ts'
 import type { RabbitServer } from '../support/rabbitmq.ts'
+import type { RedisServer } from '../support/redis.ts'
 import { tempDir } from '../support/run-folder.ts'
 
 export interface Sample {
@@ -20,24 +21,41 @@ export interface Counting extends AsyncDisposable {
 
 const EVERY_MS = 50
 
-export function countBuiltin(data: string): Counting {
+export const countBuiltin = (data: string): Counting =>
+  counting(async () => {
+    const { connections } = await inspectBroker(data)
+    return [connections.length, connections.flatMap(({ channels }) => channels.flatMap((channel) => channel.consumers)).length]
+  })
+
+const CONSUMERS = `
+  local count = 0
+  for _, key in ipairs(redis.call('KEYS', '_omnibus.consumers.*')) do count = count + redis.call('HLEN', key) end
+  return count`
+
+/** Whoever has a name is a client of ours. */
+export const countRedis = (server: Pick<RedisServer, 'command'>): Counting =>
+  counting(async () => {
+    const [clients, consumers] = await Promise.all([server.command('CLIENT', 'LIST'), server.command('EVAL', CONSUMERS, '0')])
+    return [String(clients).match(/ name=\S+/g)?.length ?? 0, Number(consumers)]
+  })
+
+function counting(count: () => Promise<readonly [connections: number, consumers: number]>): Counting {
   const samples: Sample[] = []
   let over = false
-  const count = async (): Promise<void> => {
+  const run = async (): Promise<void> => {
     while (!over) {
-      const { connections } = await inspectBroker(data)
-      const consumers = connections.flatMap(({ channels }) => channels.flatMap((channel) => channel.consumers)).length
-      samples.push({ at: Date.now(), connections: connections.length, consumers })
+      const [connections, consumers] = await count()
+      samples.push({ at: Date.now(), connections, consumers })
       await pause(EVERY_MS)
     }
   }
-  const counting = count()
-  counting.catch(() => {})
+  const running = run()
+  running.catch(() => {})
   return {
     samples: () => samples,
     async [Symbol.asyncDispose]() {
       over = true
-      await counting
+      await running
     },
   }
 }

@@ -2,10 +2,12 @@
 import { connect, queue } from '../../src/index.ts'
 import { startBroker as startHere } from '../../src/broker/index.ts'
 import { startBroker } from '../support/broker.ts'
+import { have } from '../support/packages.ts'
 import { hasOwnRabbit, startRabbit } from '../support/rabbitmq.ts'
+import { SAFE, startRedis } from '../support/redis.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
-import { type Counting, countBuiltin, countRabbit } from './counted.ts'
+import { type Counting, countBuiltin, countRabbit, countRedis } from './counted.ts'
 
 export interface Victim extends AsyncDisposable {
   readonly url: string
@@ -17,8 +19,8 @@ export interface Victim extends AsyncDisposable {
   /** Ends it in an orderly way. */
   stop(): Promise<void>
   start(): Promise<void>
-  /** A broker that can be made to block publishers, itself or another. */
-  alarm(): Promise<Alarm>
+  /** A broker that can be made to block publishers, itself or another; absent where it answers at once instead. */
+  alarm?(): Promise<Alarm>
   /** Counts its clients until disposed of. */
   count(): Counting
   /** Changes the password of `guest`; absent where that cannot be done while it runs. */
@@ -34,6 +36,10 @@ export interface Alarm extends AsyncDisposable {
 export interface Kind {
   readonly name: string
   readonly available: boolean
+  /** Faults it cannot have, by how they begin. */
+  readonly spared?: readonly string[]
+  /** Faults that are run in their long form alone, since the others show as much of them. */
+  readonly longOnly?: readonly string[]
   readonly start: () => Promise<Victim>
 }
 
@@ -77,6 +83,28 @@ export const rabbit: Kind = {
       }),
       count: () => countRabbit(server),
       changePassword: async (password) => void (await server.ctl('change_password', 'guest', password)),
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    }
+  },
+}
+
+export const redis: Kind = {
+  name: 'Redis',
+  available: have('redis-server'),
+  // It blocks nobody: where it has no room, it says so to each publish.
+  spared: ['F15'],
+  longOnly: ['F3 reload', 'F17', 'F40'],
+  async start() {
+    const server = await startRedis([...SAFE, '--user', 'guest', 'on', '>guest', '~*', '&*', '+@all'])
+    return {
+      url: server.url.replace('//', '//guest:guest@'),
+      port: server.port,
+      restarts: 10,
+      kill: () => server.kill(),
+      stop: () => server.stop(),
+      start: () => server.start(),
+      count: () => countRedis(server),
+      changePassword: async (password) => void (await server.command('ACL', 'SETUSER', 'guest', 'resetpass', `>${password}`)),
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     }
   },

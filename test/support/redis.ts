@@ -26,7 +26,7 @@ export interface RedisServer {
 }
 
 /** Settings of tests: nothing is lost by a kill. */
-const SAFE = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '', '--maxmemory-policy', 'noeviction']
+export const SAFE: readonly string[] = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '', '--maxmemory-policy', 'noeviction']
 
 /** Starts a private Redis of one's own, to be killed at will; `settings` as on its command line. Dispose of it in `afterAll`. */
 export async function startRedis(settings: readonly string[] = SAFE): Promise<RedisServer> {

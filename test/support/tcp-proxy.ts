@@ -8,7 +8,7 @@ export interface TcpProxy {
   readonly connections: number
   /** From now on swallows every byte to the target (`up`), from it (`down`) or both, and keeps the connections: a peer that went silent. */
   blackhole(direction?: 'up' | 'down' | 'both'): void
-  /** Passes bytes on again; those swallowed are lost. */
+  /** Passes bytes on again, but for connections that have lost some: TCP would deliver those first, and nothing after them. */
   restore(): void
   /** Breaks every connection with a reset. */
   cut(): void
@@ -24,7 +24,11 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     pairs.add(pair)
     for (const [from, to] of [pair, pair.toReversed() as [Socket, Socket]]) {
       const direction = from === client ? 'up' : 'down'
-      from.on('data', (chunk) => swallowing === 'both' || swallowing === direction || to.write(chunk))
+      let lossy = false
+      from.on('data', (chunk) => {
+        lossy ||= swallowing === 'both' || swallowing === direction
+        if (!lossy) to.write(chunk)
+      })
       from.on('error', () => undefined)
       from.on('close', () => {
         pairs.delete(pair)

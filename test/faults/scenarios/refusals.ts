@@ -12,6 +12,7 @@ import type { Victim } from '../victim.ts'
 /** A memory or disk alarm: publishes wait or are rejected in time, consuming goes on, and all goes on when it is over. */
 export async function blocked(victim: Victim, scale: Scale): Promise<Row> {
   const rounds = scale === 'long' ? 2 : 1
+  if (!victim.alarm) throw new Error('this broker blocks nobody')
   await using alarm = await victim.alarm()
   await using world = new World(alarm.url)
   const ledger = world.ledger('producer')

@@ -1,0 +1,4 @@
+import { faultMatrix } from './matrix.ts'
+import { redis } from './victim.ts'
+
+faultMatrix(redis)
