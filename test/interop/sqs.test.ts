@@ -1,95 +1,13 @@
 /** Kombu at the other end of a queue on SQS: what either side writes the other reads, and what one leaves the other takes. */
-import { gzipSync } from 'node:zlib'
-import { type Connection, type Delivery, type MessageProperties, type PublishOptions, bind, connect, exchange, queue } from 'omnibus'
+import { type Connection, type Delivery, bind, connect, exchange, queue } from 'omnibus'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { have } from '../support/packages.ts'
 import { type SqsEmulator, startSqs } from '../support/sqs.ts'
 import { waitFor } from '../support/wait.ts'
-import { type PythonPeers, type Told, bytes, startPeers } from './python-peers.ts'
+import { type PythonPeers, type Told, startPeers } from './python-peers.ts'
 import { startQueryFront } from './sqs-query.ts'
+import { sent, written } from './virtual-messages.ts'
 import { unique } from './world.ts'
-
-const binary = Buffer.from([0, 0xff, 0xfe, 0x80])
-const long = { text: 'ü'.repeat(5_000) }
-const at = Date.UTC(2026, 0, 2, 3, 4, 5)
-
-/** What Kombu is told to send, what our payload is, and some of our properties. */
-const written: [what: string, message: Record<string, unknown>, payload: unknown, properties?: MessageProperties][] = [
-  ['JSON', { body: { n: 1, text: 'grüße' } }, { n: 1, text: 'grüße' }, { contentType: 'application/json', persistent: true }],
-  ['a text', { body: 'grüße 🎬' }, 'grüße 🎬', { contentType: 'text/plain', contentEncoding: 'utf-8' }],
-  ['bytes', { body: bytes(binary) }, binary, { contentType: 'application/data', contentEncoding: 'binary' }],
-  ['gzip', { body: long, compression: 'gzip' }, long, { headers: { compression: 'application/x-gzip' } }],
-  ['real gzip', { body: bytes(gzipSync('"zipped"')), content_type: 'application/json', headers: { compression: 'gzip' } }, 'zipped'],
-  ['compressed bytes', { body: bytes(binary), compression: 'gzip' }, binary],
-  [
-    'headers',
-    { body: {}, headers: { text: 'grüße', big: 2 ** 40, half: 0.5, list: [1, [true]], none: null } },
-    {},
-    { headers: { text: 'grüße', big: 2 ** 40, half: 0.5, list: [1, [true]], none: null } },
-  ],
-  [
-    'every property',
-    {
-      body: {},
-      priority: 7,
-      expiration: 60.5,
-      delivery_mode: 1,
-      correlation_id: 'c-1',
-      reply_to: 'answers',
-      message_id: 'm-1',
-      timestamp: at / 1_000,
-      type: 'greeting',
-      app_id: 'flask',
-    },
-    {},
-    {
-      priority: 7,
-      expirationMs: 60_500,
-      persistent: false,
-      correlationId: 'c-1',
-      replyTo: 'answers',
-      messageId: 'm-1',
-      timestamp: at,
-      type: 'greeting',
-      appId: 'flask',
-    },
-  ],
-]
-
-/** What we send, and what Kombu tells of it. */
-const sent: [what: string, payload: unknown, options: PublishOptions, told: object][] = [
-  ['JSON', { n: 1, text: 'grüße' }, {}, { body: { n: 1, text: 'grüße' }, content_type: 'application/json', delivery_mode: 2 }],
-  ['a text', 'grüße 🎬', {}, { body: 'grüße 🎬', content_type: 'text/plain' }],
-  ['bytes', binary, {}, { body: bytes(binary), content_type: 'application/data' }],
-  ['gzip', long, { compression: 'gzip', headers: { also: 1 } }, { body: long, headers: { also: 1 } }],
-  ['compressed bytes', binary, { compression: 'gzip' }, { body: bytes(binary) }],
-  [
-    'every property',
-    {},
-    {
-      priority: 7,
-      expirationMs: 60_500,
-      persistent: false,
-      correlationId: 'c-1',
-      replyTo: 'answers',
-      messageId: 'm-1',
-      timestamp: at,
-      type: 'greeting',
-      appId: 'node',
-    },
-    {
-      priority: 7,
-      expiration: '60500',
-      delivery_mode: 1,
-      correlation_id: 'c-1',
-      reply_to: 'answers',
-      message_id: 'm-1',
-      timestamp: at / 1_000,
-      type: 'greeting',
-      app_id: 'node',
-    },
-  ],
-]
 
 describe.runIf(have('python3-kombu', 'python3-boto3', 'python3-pycurl', 'python3-pika')).each([true, false])(
   'Kombu on SQS, base64 %s',

@@ -1,5 +1,5 @@
 /** The app where the supervisor shares the table. */
-import { preloaded } from 'omnibus/preloaded'
+import { preloaded } from 'omnibus'
 
 globalThis.table = preloaded().table
 await import('./plain.mjs')

@@ -1,9 +1,7 @@
 import { defineConfig } from 'omnibus'
 
-const { BUS_URL, ENTRY = './web.ts', KIND } = process.env
-
 export default defineConfig({
-  bus: { url: BUS_URL },
-  web: { entry: ENTRY, workers: 2, kind: KIND === 'thread' ? 'thread' : 'process' },
+  bus: { url: process.env['BUS_URL'] },
+  web: { entry: './web.ts', workers: 2 },
   consumers: { ticks: { entry: './work.ts', instances: 2 } },
 })
