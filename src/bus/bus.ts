@@ -41,6 +41,8 @@ export interface RunningConsumer {
   /** Its subscription is in place. */
   readonly subscribed: boolean
   readonly inFlight: number
+  /** Ids of the messages in hand, at work or waiting for their turn, the oldest first. */
+  readonly inHand: readonly string[]
   /** How long the oldest delivery has been at work; undefined where there is none. Milliseconds. */
   readonly oldestMs: number | undefined
   /** Since a delivery was last done with; undefined where none was. Milliseconds. */
@@ -250,6 +252,9 @@ function runningConsumer({ consumer, pipeline, lag, stopping, onStopped }: Runni
     },
     get inFlight() {
       return consumer.inFlight
+    },
+    get inHand() {
+      return pipeline.inHand
     },
     get oldestMs() {
       return pipeline.oldestMs

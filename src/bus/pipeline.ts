@@ -62,7 +62,7 @@ export class Pipeline {
   /** Handled, but the link was lost before the ack: acked when they come again, not handled again. */
   readonly #handledButLost = new Set<string>()
   /** When each delivery at work here came, oldest first. */
-  readonly #begun = new Set<{ readonly at: number }>()
+  readonly #begun = new Set<{ readonly at: number; readonly id: string }>()
   #lastDoneAt: number | undefined
   #free: number
   readonly #queueing: (() => void)[] = []
@@ -81,6 +81,11 @@ export class Pipeline {
     return oldest && this.#options.clock.monotonic() - oldest.at
   }
 
+  /** Ids of the messages it has in hand, the oldest first. */
+  get inHand(): readonly string[] {
+    return Array.from(this.#begun, ({ id }) => id)
+  }
+
   /** Since a delivery last went all the way, whatever became of it; undefined where none has. Milliseconds. */
   get sinceProgressMs(): number | undefined {
     return this.#lastDoneAt === undefined ? undefined : this.#options.clock.monotonic() - this.#lastDoneAt
@@ -88,7 +93,7 @@ export class Pipeline {
 
   /** Takes one delivery all the way. Never rejects. */
   async run(delivery: Delivery): Promise<void> {
-    const begun = { at: this.#options.clock.monotonic() }
+    const begun = { at: this.#options.clock.monotonic(), id: idOf(delivery) }
     this.#begun.add(begun)
     await this.#run(delivery)
     this.#begun.delete(begun)

@@ -6,25 +6,31 @@ import { systemClock } from './clock.ts'
 import { Codecs, type CodecOptions } from './codecs.ts'
 import type { ConnectionOptions, ConsumeOptions, Purpose } from './connection-options.ts'
 import { Consumer, type DeliveryHandler } from './consumer.ts'
-import { clearTextHost } from './credentials.ts'
+import { clearTextGuard } from './credentials.ts'
+import { by } from './deadline.ts'
 import { Delivery } from './delivery.ts'
 import { type Exchange, type Queue, isExchange, isQueue } from './entities.ts'
-import { ClosedError, ConfigError, ConnectionError, UnsupportedError } from './errors.ts'
+import { ClosedError, ConfigError, ConnectionError } from './errors.ts'
 import { Link } from './link.ts'
 import type { Headers } from './message.ts'
 import { show } from './options.ts'
 import { type PublishArguments, publishRequest } from './publish-request.ts'
 import { Publisher, type PublishOutcome } from './publisher.ts'
 import { Requests } from './requests.ts'
+import { Subscriptions } from './subscriptions.ts'
+import { inspectExchange, Topology } from './topology.ts'
 import type { Capabilities, QueueState, Session, Transport } from './transport.ts'
 
 /** How `Connection` finds a transport: the table of schemes is the caller's, and loads lazily. */
 export type TransportTable = (url: URL) => Promise<Transport>
 
-/** A broken subscription is tried again on the living session, soon at first, since a deleted queue is put back at once. Milliseconds. */
-const RESUBSCRIBE_MIN_MS = 500
-/** A queue the broker goes on refusing is changed by people, not by trying. Milliseconds. */
-const RESUBSCRIBE_MAX_MS = 30_000
+interface LinkParts {
+  readonly urls: readonly URL[]
+  readonly table: TransportTable
+  /** Throws where a broker is not to be connected to. */
+  readonly admit: (url: URL) => void
+  readonly bringUp: (session: Session) => Promise<void>
+}
 
 export class Connection {
   readonly #options: Required<Omit<ConnectionOptions, keyof CodecOptions | 'credentials'>> & Pick<ConnectionOptions, 'credentials'>
@@ -33,11 +39,8 @@ export class Connection {
   readonly #consuming: Link
   readonly #publisher: Publisher
   readonly #requests: Requests
-  /** Declared through this connection, and again on every new publishing session; a promise while it is under way. */
-  readonly #topology = new Map<Exchange | Queue, Promise<QueueState | undefined> | undefined>()
-  readonly #consumers = new Set<Consumer>()
-  /** Hosts the user has been warned of. */
-  readonly #toldClearText = new Set<string>()
+  readonly #topology: Topology
+  readonly #subscriptions: Subscriptions
   #closed: Promise<void> | undefined
 
   /** Use `connect()`. Opens nothing yet. @internal */
@@ -59,8 +62,15 @@ export class Connection {
     const sending = { maxInFlight, clock, whyDown: () => this.#publishing.lastError }
     this.#publisher = new Publisher(sending)
     this.#requests = new Requests({ ...sending, codecs: this.#codecs })
-    this.#publishing = this.#link('publish', urls, table, (session) => this.#declareAll(session))
-    this.#consuming = this.#link('consume', urls, table, (session) => this.#resume(session))
+    this.#topology = new Topology((question, deadlineMs) => this.#ask(question, deadlineMs))
+    this.#subscriptions = new Subscriptions({
+      clock,
+      link: () => this.#consuming,
+      onRefused: ({ queueName }, error) => this.#options.onEvent({ type: 'resubscribe-failed', queue: queueName, error }),
+    })
+    const admit = clearTextGuard(this.#options)
+    this.#publishing = this.#link('publish', { urls, table, admit, bringUp: (session) => this.#resume(session) })
+    this.#consuming = this.#link('consume', { urls, table, admit, bringUp: (session) => this.#subscriptions.resume(session) })
   }
 
   /** Every link that has been begun is up. */
@@ -97,7 +107,7 @@ export class Connection {
   async declare(...entities: readonly (Exchange | Queue)[]): Promise<QueueState[]> {
     const states: QueueState[] = []
     for (const entity of entities) {
-      const state = await this.#declared(entity)
+      const state = await this.#topology.declare(entity)
       if (state) states.push(state)
     }
     return states
@@ -114,7 +124,7 @@ export class Connection {
       if (this.#closed) throw new ClosedError('The connection is closed')
       const request = publishRequest(target, rest, { codecs: this.#codecs, deadlineMs: this.#options.deadlineMs })
       this.#publishing.start()
-      const declaring = this.#declaring(target, request.deadlineMs)
+      const declaring = this.#topology.declaring(target, request.deadlineMs)
       return declaring ? declaring.then(() => this.#publisher.publish(request)) : this.#publisher.publish(request)
     } catch (error) {
       return Promise.reject(error as Error)
@@ -135,7 +145,7 @@ export class Connection {
     const problems = taken.map(([path, value]) => ({ path, expected: 'nothing, since request() sets it', got: show(value) }))
     if (problems.length > 0) throw new ConfigError('request()', problems)
     this.#publishing.start()
-    await this.#declaring(target, request.deadlineMs)
+    await this.#topology.declaring(target, request.deadlineMs)
     return this.#requests.request(request)
   }
 
@@ -159,27 +169,12 @@ export class Connection {
       onHandlerFailed: (error, delivery) => this.#options.onEvent({ type: 'handler-failed', queue: delivery.queue, error }),
       onCancelled: (cancelled, reason) => {
         this.#options.onEvent({ type: 'cancelled', queue: cancelled.queueName, reason })
-        this.#resubscribe(cancelled)
+        this.#subscriptions.again(cancelled)
       },
-      onStopped: (stopped) => this.#consumers.delete(stopped),
+      onStopped: (stopped) => this.#subscriptions.delete(stopped),
     })
-    const { clock } = this.#options
-    const endsAt = clock.monotonic() + (options.deadlineMs ?? Infinity)
-    for (;;) {
-      const session = await this.#consuming.up(Math.max(0, endsAt - clock.monotonic()))
-      // Taken up by `#resume` if the session was replaced in between.
-      if (consumer.subscribed) return consumer
-      try {
-        await this.#by(endsAt, consumer.subscribe(session))
-        this.#consumers.add(consumer)
-        return consumer
-      } catch (error) {
-        if (error instanceof ConnectionError && clock.monotonic() < endsAt) continue
-        // An answer that comes too late is not to leave a subscription behind.
-        void consumer.stop({ deadlineMs: 0 })
-        throw error
-      }
-    }
+    await this.#subscriptions.begin(consumer, options.deadlineMs)
+    return consumer
   }
 
   /** Fetches one message, to be settled like any other; undefined when the queue is empty. */
@@ -213,7 +208,7 @@ export class Connection {
 
   /** Deletes an exchange or a queue with what it holds. A plain name means a queue. */
   delete(entity: Exchange | Queue | string): Promise<void> {
-    if (typeof entity !== 'string') this.#topology.delete(entity)
+    if (typeof entity !== 'string') this.#topology.forget(entity)
     return this.#ask((session) => (isExchange(entity) ? session.deleteExchange(entity.name) : session.deleteQueue(nameOf(entity))))
   }
 
@@ -233,14 +228,14 @@ export class Connection {
   async #close(deadlineMs: number): Promise<void> {
     const { clock } = this.#options
     const endsAt = clock.monotonic() + deadlineMs
-    await Promise.all([...this.#consumers].map((consumer) => consumer.stop({ deadlineMs })))
+    await this.#subscriptions.stop(deadlineMs)
     await this.#consuming.close()
     await this.#requests.close()
     await this.#publisher.close(Math.max(0, endsAt - clock.monotonic()))
     await this.#publishing.close()
   }
 
-  #link(purpose: Purpose, urls: readonly URL[], table: TransportTable, bringUp: (session: Session) => Promise<void>): Link {
+  #link(purpose: Purpose, { urls, table, admit, bringUp }: LinkParts): Link {
     const { name, connectTimeoutMs, heartbeatMs, backoff, clock, credentials } = this.#options
     return new Link({
       name: `${name} (${purpose})`,
@@ -252,14 +247,14 @@ export class Connection {
       clock,
       credentials,
       onCredentialsFailed: (error) => this.#options.onEvent({ type: 'credentials-failed', error }),
-      admit: (url) => this.#admit(url),
+      admit,
       bringUp,
       onUp: () => this.#options.onEvent({ type: 'up', purpose }),
       onDown: (error, retryInMs) => {
         if (purpose === 'publish') {
           this.#publisher.detach()
           this.#requests.detach()
-        } else for (const consumer of this.#consumers) consumer.lost()
+        } else this.#subscriptions.lost()
         this.#options.onEvent({ type: 'down', purpose, error, retryInMs })
       },
       onWarned: (reason) => this.#options.onEvent({ type: 'warning', reason }),
@@ -272,125 +267,28 @@ export class Connection {
     })
   }
 
-  #admit(url: URL): void {
-    const { clearText, onEvent } = this.#options
-    const host = clearText === 'allow' ? undefined : clearTextHost(url)
-    if (host === undefined || this.#toldClearText.has(host)) return
-    const reason = `The password for ${host} would go over the network in clear text: use TLS (amqps://), or allow it with clearText: 'allow'`
-    if (clearText === 'refuse') throw new ConnectionError(reason, { fatal: true })
-    this.#toldClearText.add(host)
-    onEvent({ type: 'clear-text', reason })
-  }
-
   /** The publishing link is up when all that was declared through it exists again, but for what the broker refuses. */
-  async #declareAll(session: Session): Promise<void> {
-    for (const [entity, underWay] of this.#topology) {
-      if (underWay) continue
-      try {
-        await declareOn(session, entity)
-      } catch (error) {
-        if (error instanceof ConnectionError) throw error
-        this.#options.onEvent({ type: 'redeclare-failed', name: entity.name, error })
-      }
-    }
+  async #resume(session: Session): Promise<void> {
+    await this.#topology.restore(session, ({ name }, error) => this.#options.onEvent({ type: 'redeclare-failed', name, error }))
     this.#publisher.attach(session)
     this.#requests.attach(session)
-  }
-
-  /** The consuming link is up when every consumer is subscribed again, but for one whose queue the broker refuses. */
-  async #resume(session: Session): Promise<void> {
-    for (const consumer of this.#consumers) {
-      try {
-        await consumer.subscribe(session)
-      } catch (error) {
-        if (error instanceof ConnectionError) throw error
-        this.#options.onEvent({ type: 'resubscribe-failed', queue: consumer.queueName, error })
-        this.#resubscribe(consumer)
-      }
-    }
-  }
-
-  /** Until it works, is stopped, or the session is replaced and `#resume` takes over. */
-  #resubscribe(consumer: Consumer, afterMs = RESUBSCRIBE_MIN_MS): void {
-    this.#options.clock.after(
-      afterMs,
-      () => {
-        const { session } = this.#consuming
-        if (session === undefined || consumer.subscribed || !this.#consumers.has(consumer)) return
-        consumer.subscribe(session).catch((error: unknown) => {
-          this.#options.onEvent({ type: 'resubscribe-failed', queue: consumer.queueName, error })
-          this.#resubscribe(consumer, Math.min(afterMs * 4, RESUBSCRIBE_MAX_MS))
-        })
-      },
-      { unref: true },
-    )
-  }
-
-  /** What a publish to `target` has to wait for: nothing for a name, and nothing once an entity is declared. */
-  #declaring(target: Exchange | Queue | string, deadlineMs: number): Promise<unknown> | undefined {
-    if (typeof target === 'string' || target.name === '' || target.name.startsWith('amq.')) return undefined
-    return this.#topology.has(target) ? this.#topology.get(target) : this.#declared(target, deadlineMs)
-  }
-
-  #declared(entity: Exchange | Queue, deadlineMs?: number): Promise<QueueState | undefined> {
-    // An exclusive queue belongs to the session that declares it, and the publishing one is not where it is consumed.
-    if (isQueue(entity) && entity.exclusive) {
-      return Promise.reject(new UnsupportedError('An exclusive queue is declared by consume(), on the session that uses it'))
-    }
-    // One promise for all who wait, so that publishes go on in the order they came.
-    const declared = this.#ask((session) => declareOn(session, entity), deadlineMs).then(
-      (state) => {
-        this.#topology.set(entity, undefined)
-        return state
-      },
-      (error: unknown) => {
-        this.#topology.delete(entity)
-        throw error
-      },
-    )
-    this.#topology.set(entity, declared)
-    return declared
   }
 
   /** A question to the broker, asked again on the next session if the link dies under it. */
   async #ask<T>(question: (session: Session) => Promise<T>, deadlineMs = this.#options.deadlineMs): Promise<T> {
     if (this.#closed) throw new ClosedError('The connection is closed')
-    const endsAt = this.#options.clock.monotonic() + deadlineMs
+    const { clock } = this.#options
+    const endsAt = clock.monotonic() + deadlineMs
     for (;;) {
-      const session = await this.#publishing.up(Math.max(0, endsAt - this.#options.clock.monotonic()))
+      const session = await this.#publishing.up(Math.max(0, endsAt - clock.monotonic()))
       try {
-        return await this.#by(endsAt, question(session))
+        return await by(endsAt, clock, question(session))
       } catch (error) {
         const lost = error instanceof ConnectionError && !error.fatal
-        if (!lost || this.#options.clock.monotonic() >= endsAt) throw error
+        if (!lost || clock.monotonic() >= endsAt) throw error
       }
     }
   }
-
-  async #by<T>(endsAt: number, answer: Promise<T>): Promise<T> {
-    if (endsAt === Infinity) return answer
-    const { clock } = this.#options
-    const late = Promise.withResolvers<never>()
-    const timer = clock.after(Math.max(0, endsAt - clock.monotonic()), () =>
-      late.reject(new ConnectionError('The broker did not answer in time')),
-    )
-    try {
-      return await Promise.race([answer, late.promise])
-    } finally {
-      timer.cancel()
-    }
-  }
-}
-
-async function declareOn(session: Session, entity: Exchange | Queue): Promise<QueueState | undefined> {
-  if (isQueue(entity)) return session.declareQueue(entity)
-  await session.declareExchange(entity)
-  return undefined
-}
-
-async function inspectExchange(session: Session, { name }: Exchange): Promise<void> {
-  if (!session.inspectExchange) throw new UnsupportedError(`This broker cannot tell whether the exchange "${name}" exists`)
-  await session.inspectExchange(name)
 }
 
 function nameOf(entity: Exchange | Queue | string): string {

@@ -1,5 +1,6 @@
 /** Who we are at a broker, where that changes while we run: tokens that expire, passwords that rotate. */
 import type { Clock, Timer } from './clock.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import { ConnectionError, messageOf } from './errors.ts'
 import type { Session } from './transport.ts'
 
@@ -90,4 +91,17 @@ export function clearTextHost(url: URL): string | undefined {
   if (!['amqp:', 'redis:', 'valkey:'].includes(url.protocol)) return undefined
   const { hostname } = url
   return hostname === '' || /^(?:localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/i.test(hostname) ? undefined : hostname
+}
+
+/** Tells once of each host to which a password would go in clear text, or throws `ConnectionError`, as the options say. */
+export function clearTextGuard({ clearText, onEvent }: Required<Pick<ConnectionOptions, 'clearText' | 'onEvent'>>): (url: URL) => void {
+  const told = new Set<string>()
+  return (url) => {
+    const host = clearText === 'allow' ? undefined : clearTextHost(url)
+    if (host === undefined || told.has(host)) return
+    const reason = `The password for ${host} would go over the network in clear text: use TLS (amqps://), or allow it with clearText: 'allow'`
+    if (clearText === 'refuse') throw new ConnectionError(reason, { fatal: true })
+    told.add(host)
+    onEvent({ type: 'clear-text', reason })
+  }
 }

@@ -21,6 +21,7 @@ const SECRET_PARAMETER = /([?&;](?=[^=&;?\s]*(?:password|passwd|secret|token|sig
  * Where a password holds unescaped `/`, `,` or `@`, too much is replaced rather than too little.
  */
 export function redactText(text: string): string {
+  if (!text.includes('://')) return text
   return text.replace(AFTER_SCHEME, (_, rest: string) => `://${redactTarget(redactHosts(rest))}`)
 }
 

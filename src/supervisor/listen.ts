@@ -27,7 +27,7 @@ export interface BindOptions {
 type ListenOn = (fd: number) => Promise<void>
 
 /** An earlier master that was killed leaves its port busy until its children are gone. */
-const RETRY_MS = 2_000
+const RETRY_MS = 500
 
 /** `address` is `host:port`, `unix:/path` or `fd://N`. Rejects with `ConfigError`. */
 export async function bindSocket(address: string, { key, listen }: BindOptions): Promise<Bound> {

@@ -7,8 +7,7 @@ import type { FileWatch, watchFiles } from './dev/watch.ts'
 import type { Command, Event } from './events.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Guard, startGuard } from './guard.ts'
-import { diagnose } from './hang/diagnose.ts'
-import { keepProfile } from './hang/keep.ts'
+import { reportHang } from './hang/report.ts'
 import { type Asker, type Control, startControl } from './control.ts'
 import type { ControlReply, ControlRequest } from './control-protocol.ts'
 import { createLog, type MasterLog } from './log.ts'
@@ -190,13 +189,7 @@ class Master {
 
   async #kill({ child, diagnose: label }: Extract<Command, { type: 'kill' }>): Promise<void> {
     const victim = this.#processes.get(child)
-    if (label !== undefined && victim?.pid !== undefined) {
-      const { pid } = victim
-      const found = await diagnose(pid, victim.profile)
-      const kept = found?.profile && keepProfile(this.#root, label, found.profile)
-      if (found)
-        this.#log.write('error', `${label} is ${found.text}${kept?.text ?? ''}`, { unit: label, pid, ...found.details, ...kept?.details })
-    }
+    if (label !== undefined && victim) await reportHang(victim, { label, root: this.#root, log: this.#log })
     victim?.kill()
   }
 
@@ -240,11 +233,9 @@ class Master {
       sockets: this.#sockets.all,
       activated: this.#activated,
       env: { ...process.env, ...this.#notifier.env },
-      onStarted: (pid) => this.handle({ type: 'successor', is: 'started', pid }),
-      onReady: () => this.handle({ type: 'successor', is: 'ready' }),
-      onGone: (how) => {
-        this.#successor = undefined
-        this.handle({ type: 'successor', is: 'gone', how })
+      onEvent: (event) => {
+        if (event.is === 'gone') this.#successor = undefined
+        this.handle(event)
       },
     })
   }

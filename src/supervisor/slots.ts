@@ -65,8 +65,9 @@ export function crashed(state: State, slot: Slot, child: Child, how: string): vo
   const isHopeless = waits && child.phase === 'starting' && child.connectingSince === undefined
   if (!verdict.giveUp && !isHopeless) {
     slot.restarts++
-    slot.retryAt = now(state) + verdict.delayMs
-    log(state, 'warn', `${slot.label} ${headOf(how)}; it starts again in ${Math.round(verdict.delayMs)} ms`, fields)
+    // Of one that was killed it counts from then: finding out what it hung in was a wait already.
+    slot.retryAt = Math.max(now(state), (child.killedAt ?? now(state)) + verdict.delayMs)
+    log(state, 'warn', `${slot.label} ${headOf(how)}; it starts again in ${Math.round(slot.retryAt - now(state))} ms`, fields)
     return
   }
   slot.failed = how

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
+import type { Event } from './events.ts'
 import { type Bound, holdSocket } from './listen.ts'
 
 /** In the environment of the second master, and nowhere else. */
@@ -29,19 +30,19 @@ export interface Successor {
   release(): void
 }
 
+type SuccessorEvent = Extract<Event, { type: 'successor' }>
+
 export interface SuccessorOptions {
   /** By the names under which the second master asks for them. */
   readonly sockets: ReadonlyMap<string, Bound>
   readonly activated: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly onStarted: (pid: number) => void
-  readonly onReady: () => void
-  /** Once; also where it could not be started. */
-  readonly onGone: (how: string) => void
+  /** The last one, once, is that it is gone; also where it could not be started. */
+  readonly onEvent: (event: SuccessorEvent) => void
 }
 
 /** Runs the command of this process again, with the code that is on disk now. */
-export function startSuccessor({ sockets, activated, env, onStarted, onReady, onGone }: SuccessorOptions): Successor {
+export function startSuccessor({ sockets, activated, env, onEvent }: SuccessorOptions): Successor {
   const entries = [...sockets].map(([name, { url }], index) => [name, { fd: LINE_FD + 1 + index, url }] as const)
   const handed: Handed = { pid: process.pid, sockets: Object.fromEntries(entries), activated }
   const args = [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), ...process.argv.slice(1)]
@@ -49,12 +50,13 @@ export function startSuccessor({ sockets, activated, env, onStarted, onReady, on
     env: { ...env, [VARIABLE]: JSON.stringify(handed) },
     stdio: ['inherit', 'inherit', 'inherit', 'pipe', ...[...sockets.values()].map(({ fd }) => fd)],
   })
+  const onGone = (how: string): void => onEvent({ type: 'successor', is: 'gone', how })
   const line = child.stdio[LINE_FD]
   line?.on('error', () => {})
-  line?.once('data', onReady)
+  line?.once('data', () => onEvent({ type: 'successor', is: 'ready' }))
   child.once('error', (error) => child.pid === undefined && onGone(`could not be started: ${error.message}`))
   child.once('exit', (code, signal) => onGone(signal === null ? `ended with code ${code}` : `was killed by ${signal}`))
-  if (child.pid !== undefined) onStarted(child.pid)
+  if (child.pid !== undefined) onEvent({ type: 'successor', is: 'started', pid: child.pid })
   return {
     release() {
       child.removeAllListeners('exit')

@@ -23,10 +23,9 @@ export interface Log {
 // pino's numbers.
 const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50 }
 
-const PRINTED = `{"level":${SEVERITY.info},"time":`
-
 export function createLog(label: string, output: NodeJS.WritableStream = process.stdout): Log {
   let unit = label
+  let about = aboutOf(unit)
   let lowest: LogLevel = 'info'
   let held = ''
   let listening = false
@@ -55,16 +54,21 @@ export function createLog(label: string, output: NodeJS.WritableStream = process
       flush()
     },
     print(message) {
-      hold(`${PRINTED}${Date.now()},"pid":${process.pid},"unit":${JSON.stringify(unit)},"msg":${JSON.stringify(redactText(message))}}\n`)
+      hold(`${PRINTED}${Date.now()}${about}${JSON.stringify(redactText(message))}}\n`)
     },
     setLevel(level) {
       lowest = level
     },
     setUnit(name) {
       unit = name
+      about = aboutOf(unit)
     },
   }
 }
+
+// A line that is printed is put together by hand, since there may be one for each request.
+const PRINTED = `{"level":${SEVERITY.info},"time":`
+const aboutOf = (unit: string): string => `,"pid":${process.pid},"unit":${JSON.stringify(unit)},"msg":`
 
 function describe(error: unknown): { type: string; message: string; stack: string } {
   const known = error instanceof Error

@@ -6,6 +6,8 @@ import type { Channel } from './channel.ts'
 
 /** Of what is told at once; older lines are only counted. Characters. */
 const MOST = 65_536
+/** Of what is held until then: what is too old is let go in bulk, since an app may write a line for each request. */
+const MOST_HELD = 4 * MOST
 const EVERY_MS = 100
 
 type Write = NodeJS.WriteStream['write']
@@ -17,10 +19,22 @@ export function tellOutput(channel: Pick<Channel, 'send'>): void {
   let missed = 0
   let timer: NodeJS.Timeout | undefined
 
+  /** All but the last that are told; the very last whatever its length. */
+  const letGo = (): void => {
+    let gone = 0
+    for (const lines of held.slice(0, -1)) {
+      if (length <= MOST) break
+      length -= lines.length
+      missed += countLines(lines)
+      gone++
+    }
+    held.splice(0, gone)
+  }
   const tell = (): void => {
     clearTimeout(timer)
     timer = undefined
     if (held.length === 0) return
+    letGo()
     const lines = held.join('')
     void channel.send({ type: 'output', lines: lines.slice(0, -1).split('\n'), missed })
     held = []
@@ -30,11 +44,7 @@ export function tellOutput(channel: Pick<Channel, 'send'>): void {
   const add = (lines: string): void => {
     held.push(lines)
     length += lines.length
-    while (length > MOST && held.length > 1) {
-      const oldest = held.shift() ?? ''
-      length -= oldest.length
-      missed += oldest.split('\n').length - 1
-    }
+    if (length > MOST_HELD) letGo()
     timer ??= setTimeout(tell, EVERY_MS).unref()
   }
 
@@ -56,4 +66,10 @@ export function tellOutput(channel: Pick<Channel, 'send'>): void {
     for (const end of endings) end()
     tell()
   })
+}
+
+function countLines(text: string): number {
+  let count = 0
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count++
+  return count
 }

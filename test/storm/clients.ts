@@ -16,14 +16,19 @@ export interface Clients extends Tally {
 }
 
 /** Longest anything may take before it counts as hung. */
-const HUNG_MS = 10_000
+export const HUNG_MS = 10_000
 
-type Client = (url: URL, signal: AbortSignal) => Promise<void>
+/** Asks once, or listens until it is told to leave; rejects for whatever ought not to be. */
+export type Client = (url: URL, signal: AbortSignal) => Promise<void>
 
-const each =
-  (agent: Agent): Client =>
-  async (url) =>
-    void (await ask(url.href, { agent }))
+export interface Kind {
+  readonly name: string
+  readonly count: number
+  /** From the begin of one to that of the next, where it is over by then. Milliseconds. */
+  readonly everyMs: number
+  /** A client, with whatever it keeps from one request to the next until it is disposed of. */
+  readonly open: () => Disposable & { readonly client: Client }
+}
 
 /** Its body takes longer than a reload is apart from the next. */
 const slowPost: Client = async (url) => {
@@ -95,47 +100,48 @@ const webSocket: Client = (url, signal) =>
     })
   })
 
+const plain = (client: Client) => (): ReturnType<Kind['open']> => ({ client, [Symbol.dispose]() {} })
+
+const withAgent = (keepAlive: boolean) => (): ReturnType<Kind['open']> => {
+  const agent = new Agent({ keepAlive, maxSockets: 1 })
+  return { client: async (url) => void (await ask(url.href, { agent })), [Symbol.dispose]: () => agent.destroy() }
+}
+
 /** About 500 requests a second, half of them on connections that stay; and some of each other kind. */
-export function startClients(address: string): Clients {
+export const HTTP1: readonly Kind[] = [
+  { name: 'keep-alive', count: 5, everyMs: 20, open: withAgent(true) },
+  { name: 'closing', count: 5, everyMs: 20, open: withAgent(false) },
+  { name: 'pipelined', count: 2, everyMs: 20, open: plain(pipelined) },
+  { name: 'slow POST', count: 2, everyMs: 20, open: plain(slowPost) },
+  { name: 'events', count: 2, everyMs: 0, open: plain(events) },
+  { name: 'WebSocket', count: 2, everyMs: 0, open: plain(webSocket) },
+]
+
+export function startClients(address: string, kinds: readonly Kind[]): Clients {
   const url = new URL(address)
   const done = new Map<string, number>()
   const failures: string[] = []
   const stopping = new AbortController()
-  const run = async (kind: string, everyMs: number, client: Client): Promise<void> => {
+  const run = async ({ name, everyMs, open }: Kind): Promise<void> => {
+    using opened = open()
     while (!stopping.signal.aborted) {
       const next = pause(everyMs)
       try {
-        await client(url, stopping.signal)
-        done.set(kind, (done.get(kind) ?? 0) + 1)
+        await opened.client(url, stopping.signal)
+        done.set(name, (done.get(name) ?? 0) + 1)
       } catch (error) {
-        failures.push(`${kind}: ${String(error)}`)
+        failures.push(`${name}: ${String(error)}`)
       }
       await next
     }
   }
-  const several = (count: number, kind: string, everyMs: number, make: () => Client): Promise<void>[] =>
-    Array.from({ length: count }, () => run(kind, everyMs, make()))
-  const agents: Agent[] = []
-  const agent = (keepAlive: boolean): Agent => {
-    const made = new Agent({ keepAlive, maxSockets: 1 })
-    agents.push(made)
-    return made
-  }
-  const running = [
-    ...several(5, 'keep-alive', 20, () => each(agent(true))),
-    ...several(5, 'closing', 20, () => each(agent(false))),
-    ...several(2, 'pipelined', 20, () => pipelined),
-    ...several(2, 'slow POST', 20, () => slowPost),
-    ...several(2, 'events', 0, () => events),
-    ...several(2, 'WebSocket', 0, () => webSocket),
-  ]
+  const running = kinds.flatMap((kind) => Array.from({ length: kind.count }, () => run(kind)))
   return {
     done,
     failures,
     async stop() {
       stopping.abort()
       await Promise.all(running)
-      for (const made of agents) made.destroy()
     },
   }
 }

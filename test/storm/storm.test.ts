@@ -4,22 +4,25 @@ import { describe, expect, test } from 'vitest'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
 import { type Storm, storm } from './storm.ts'
 
-const reloads = process.env['OMNIBUS_FAULTS'] === 'long' ? 200 : 5
+const isLong = process.env['OMNIBUS_FAULTS'] === 'long'
 const REPORT = process.env['OMNIBUS_FAULTS_REPORT']
 
+const PLAIN = { protocol: 'HTTP/1.1', kind: 'process' } as const
+
 describe.each([
-  ['the built-in broker', true, async () => undefined],
-  ['RabbitMQ', hasRabbit(), sharedRabbit],
-])('F7 reload storm with messages on %s', (broker, available, busUrl) => {
-  test.runIf(available)(
+  { fault: 'F7 reload storm', broker: 'the built-in broker', ...PLAIN, reloads: isLong ? 200 : 5 },
+  { fault: 'F7 reload storm', broker: 'RabbitMQ', ...PLAIN, reloads: isLong ? 200 : 5 },
+  { fault: 'F7 reload storm, threads', broker: 'the built-in broker', ...PLAIN, kind: 'thread', reloads: isLong ? 50 : 3 },
+  { fault: 'F7 reload storm, HTTP/2', broker: 'the built-in broker', ...PLAIN, protocol: 'HTTP/2', reloads: isLong ? 50 : 3 },
+] as const)('$fault with messages on $broker', ({ fault, broker, reloads, ...how }) => {
+  test.runIf(broker !== 'RabbitMQ' || hasRabbit())(
     'loses no request, no connection and no message, and lets nothing grow',
     async () => {
-      const seen = await storm({ busUrl: await busUrl(), reloads, everyMs: 300 })
-      if (REPORT !== undefined) appendFileSync(REPORT, `${JSON.stringify({ broker, ...row(seen) })}\n`)
+      const seen = await storm({ ...how, busUrl: broker === 'RabbitMQ' ? await sharedRabbit() : undefined, reloads, everyMs: 300 })
+      if (REPORT !== undefined) appendFileSync(REPORT, `${JSON.stringify({ fault, broker, ...row(seen, reloads) })}\n`)
       expect(seen).toMatchObject({ failures: [], lost: [], twice: [], consumers: 2, exitCode: 0 })
       if (seen.consumersAfter !== undefined) expect(seen.consumersAfter).toBe(0)
-      for (const kind of ['keep-alive', 'closing', 'pipelined', 'slow POST', 'events', 'WebSocket'])
-        expect(seen.done.get(kind), kind).toBeGreaterThan(reloads)
+      for (const { name } of seen.kinds) expect(seen.done.get(name), name).toBeGreaterThan(reloads)
       const { descriptors, residentMb } = seen
       // A socket of a probe or a child that is just going may be open at either moment.
       expect(descriptors[1]).toBeLessThanOrEqual(descriptors[0] + 4)
@@ -29,11 +32,11 @@ describe.each([
   )
 })
 
-function row({ done, failures, published, lost, twice, descriptors, residentMb }: Storm): Record<'fault' | 'did' | 'seen', string> {
+function row(seen: Storm, reloads: number): Record<'did' | 'seen', string> {
+  const { done, failures, published, lost, twice, descriptors, residentMb } = seen
   const kinds = [...done].map(([kind, count]) => `${count} ${kind}`).join(', ')
   const [from, to] = [descriptors, residentMb].map(([early, late]) => `${early} → ${late}`)
   return {
-    fault: 'F7 reload storm',
     did: `${reloads} reloads, the next at once or after 300 ms, under ${kinds}, and ${published} messages`,
     seen: `${failures.length} failed or hung, ${lost.length} messages lost, ${twice.length} twice; the master's descriptors ${from}, MiB ${to}`,
   }

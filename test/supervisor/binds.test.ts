@@ -6,12 +6,12 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
+import { program } from '../support/built.ts'
 import { freePort, freePorts } from '../support/ports.ts'
 import { run, type Running } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const activate = join(import.meta.dirname, 'fixtures', 'activate.ts')
 const SYSTEMD = '/usr/bin/systemd-socket-activate'
 
@@ -29,7 +29,7 @@ function configure(path: string, web: Record<string, unknown>): void {
 }
 
 const serve = (cwd: string, ...args: string[]): Running =>
-  run(process.execPath, [main, 'serve', ...args], { cwd, label: 'serve', env: { OMNIBUS_LOG: 'json' } })
+  run(process.execPath, [program, 'serve', ...args], { cwd, label: 'serve', env: { OMNIBUS_LOG: 'json' } })
 
 /** `where` is a port or the path of a unix socket. */
 async function ask(where: number | string): Promise<string> {
@@ -127,7 +127,7 @@ test('of two masters that start on one port at the same time, one serves and the
 describe('inherited sockets', () => {
   test('are served as fd://N, and one that is none is refused', async () => {
     const port = await freePort()
-    const own = ['sh', '-c', 'unset LISTEN_PID; exec "$@"', 'sh', process.execPath, main, 'serve']
+    const own = ['sh', '-c', 'unset LISTEN_PID; exec "$@"', 'sh', process.execPath, program, 'serve']
     await using master = run(process.execPath, [activate, String(port), ...own, '-b', 'fd://3'], { cwd: folder(), label: 'activate' })
     await master.line('Listening on fd://3')
     expect(await ask(port)).toBe(`/${port}`)
@@ -139,7 +139,7 @@ describe('inherited sockets', () => {
 
   test('that systemd would hand over take the place of the configured address', async () => {
     const [port, configured] = (await freePorts(2)) as [number, number]
-    await using master = run(process.execPath, [activate, String(port), process.execPath, main, 'serve'], {
+    await using master = run(process.execPath, [activate, String(port), process.execPath, program, 'serve'], {
       cwd: folder({ bind: `127.0.0.1:${configured}` }),
       label: 'activate',
     })
@@ -151,7 +151,7 @@ describe('inherited sockets', () => {
 
   test.runIf(existsSync(SYSTEMD))('come from systemd itself, whose first connection waits for the app', async () => {
     const port = await freePort()
-    const args = ['-l', `127.0.0.1:${port}`, '-E', 'PATH', process.execPath, main, 'serve']
+    const args = ['-l', `127.0.0.1:${port}`, '-E', 'PATH', process.execPath, program, 'serve']
     await using master = run(SYSTEMD, args, { cwd: folder(), label: 'systemd' })
     await master.line('Listening on')
     expect(await ask(port)).toBe(`/${port}`)
@@ -160,7 +160,7 @@ describe('inherited sockets', () => {
 
   test('that are meant for another process are left alone, which is said', async () => {
     const port = await freePort()
-    await using master = run(process.execPath, [main, 'serve', '-b', `127.0.0.1:${port}`], {
+    await using master = run(process.execPath, [program, 'serve', '-b', `127.0.0.1:${port}`], {
       cwd: folder(),
       label: 'serve',
       env: { LISTEN_FDS: '1', LISTEN_PID: '1' },

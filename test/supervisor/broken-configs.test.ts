@@ -7,11 +7,10 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { followMaster } from '../../src/supervisor/control-client.ts'
 import type { ControlReply } from '../../src/supervisor/control-protocol.ts'
 import { announcedMasters } from '../../src/supervisor/announcement.ts'
+import { program } from '../support/built.ts'
 import { freePort } from '../support/ports.ts'
 import { run, type Running, runToEnd } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
-
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
 /** What the file holds, and each problem that must be told. */
 type Broken = readonly [source: string, ...problems: RegExp[]]
@@ -131,7 +130,7 @@ describe('the master', () => {
   const config = (rest: string): string => `export default { bus: { url: 'amqp://127.0.0.1:1' }, ${rest} }\n`
   const serve = (source: string, cwd = folder()): Running => {
     writeFileSync(join(cwd, 'omnibus.config.ts'), source)
-    return run(process.execPath, [main, 'serve'], { cwd, label: 'omnibus' })
+    return run(process.execPath, [program, 'serve'], { cwd, label: 'omnibus' })
   }
   const isOpen = async (port: number): Promise<boolean> => {
     const socket = connect(port, '127.0.0.1')

@@ -2,12 +2,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { program } from '../support/built.ts'
 import { freePort } from '../support/ports.ts'
 import { run, runToEnd, type Running } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const packageJson = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8')) as { version: string }
 const bus = 'amqp://u:canary@127.0.0.1:1/'
 
@@ -18,12 +18,12 @@ function folder(files: Record<string, string>): string {
   return path
 }
 const omnibus = (args: readonly string[], cwd: string, env: Record<string, string> = {}): Running =>
-  run(process.execPath, [main, ...args], { cwd, env, label: 'omnibus' })
+  run(process.execPath, [program, ...args], { cwd, env, label: 'omnibus' })
 const toEnd = (
   args: readonly string[],
   cwd = tempDir('cli'),
   env: Record<string, string> = {},
-): Promise<{ code: number | null; output: string }> => runToEnd(process.execPath, [main, ...args], { cwd, env, label: 'omnibus' })
+): Promise<{ code: number | null; output: string }> => runToEnd(process.execPath, [program, ...args], { cwd, env, label: 'omnibus' })
 
 const app = "export default (req, res) => res.end('hello')\n"
 

@@ -5,15 +5,15 @@ import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
 import type { MasterAnnouncement } from '../../src/supervisor/announcement.ts'
+import { program } from '../support/built.ts'
 import { run, runToEnd } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 import { house, type House } from './house.ts'
 
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const consumers = { video: { entry: './video.ts', instances: 2 } }
 const command = (cwd: string, ...args: string[]): Promise<{ code: number | null; output: string }> =>
-  runToEnd(process.execPath, [main, ...args], { cwd, label: 'omnibus' })
+  runToEnd(process.execPath, [program, ...args], { cwd, label: 'omnibus' })
 const announced = (folder: string): MasterAnnouncement[] =>
   readdirSync(join(folder, '.omnibus'))
     .filter((name) => name.startsWith('master-'))
@@ -139,7 +139,7 @@ test('a folder that cannot be written leaves a master that serves', async () => 
 test('status --watch shows it anew until the master ends', async () => {
   await using h = await house()
   await h.ready()
-  await using watch = run(process.execPath, [main, 'status', '--watch'], { cwd: h.folder })
+  await using watch = run(process.execPath, [program, 'status', '--watch'], { cwd: h.folder })
   await waitFor(() => watch.lines.filter((line) => line.startsWith(`Master ${h.master.pid}`)).length >= 2, { what: 'two tables' })
   h.master.signal('SIGTERM')
   expect((await watch.exit()).code).toBe(69)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { connect, queue } from 'omnibus'
 import { describe, expect, test } from 'vitest'
 import type { Status } from '../../src/supervisor/status.ts'
+import { program } from '../support/built.ts'
 import { have } from '../support/packages.ts'
 import { freePort, freePorts } from '../support/ports.ts'
 import { run, type Running, runToEnd } from '../support/process.ts'
@@ -12,7 +13,6 @@ import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 import { command, config, Driver, oldFirst, running } from './driver.ts'
 
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const worker = join(import.meta.dirname, 'fixtures', 'kombu_worker.py')
 
 function configure(folder: string, given: object): void {
@@ -22,11 +22,11 @@ function configure(folder: string, given: object): void {
 function serve(given: object): Running {
   const cwd = tempDir('exec')
   configure(cwd, given)
-  return run(process.execPath, [main, 'serve'], { cwd, label: 'omnibus' })
+  return run(process.execPath, [program, 'serve'], { cwd, label: 'omnibus' })
 }
 
 const ask = (server: Running, verb: string): Promise<{ code: number | null; output: string }> =>
-  runToEnd(process.execPath, [main, ...verb.split(' ')], { cwd: server.cwd, label: verb })
+  runToEnd(process.execPath, [program, ...verb.split(' ')], { cwd: server.cwd, label: verb })
 const statusOf = async (server: Running): Promise<Status> => JSON.parse((await ask(server, 'status --json')).output) as Status
 const pidOf = (line: string): number => (JSON.parse(line) as { pid: number }).pid
 

@@ -35,6 +35,7 @@ test.each([
   ],
   ['a full heap', { 4: 5, 5: 15 }, ', collecting garbage 75 % of the time', expect.anything()],
   ['an idle loop with its heartbeat', { 6: 99, 3: 1 }, '', []],
+  ['a module that loops', { 2: 10 }, ', in listOnTimeout (node:internal/timers:7)', ['listOnTimeout (node:internal/timers:7)']],
   ['nothing', {}, '', []],
 ])('a profile of %s', (_, counts, place, stack) => {
   const hot = hottest({ nodes: NODES, samples: samples(counts) })

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { HOOKS } from '../../src/config/hooks.ts'
+import { program } from '../support/built.ts'
 import { freePort } from '../support/ports.ts'
 import { run, type Running } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
@@ -93,7 +94,6 @@ test('the number of processes is told at the start, when scaled, and when a unit
 })
 
 describe('in the real process tree', () => {
-  const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
   const names = Object.keys(HOOKS)
 
   interface Call {
@@ -141,7 +141,7 @@ describe('in the real process tree', () => {
          hooks: { ...all, ${more} },
        }`,
     )
-    const server = run(process.execPath, [main, 'serve'], { cwd: folder, label: 'omnibus' })
+    const server = run(process.execPath, [program, 'serve'], { cwd: folder, label: 'omnibus' })
     const calls = (hook?: string): Call[] =>
       readFileSync(file, 'utf8')
         .split('\n')

@@ -4,12 +4,12 @@ import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { program } from '../support/built.ts'
 import { runToEnd } from '../support/process.ts'
 import { isAlive } from '../support/processes.ts'
 import { waitFor } from '../support/wait.ts'
 import { childrenOf, commandLine, house } from './house.ts'
 
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 const consumers = { video: { entry: './video.ts', instances: 2 } }
 const pidOf = (message: string): number => Number(/(\d+)$/.exec(message)?.[1])
 const at = (messages: readonly string[], pattern: RegExp): number => {
@@ -77,7 +77,7 @@ describe('start', () => {
     ])
     // One worker is enough, unless more are asked for.
     expect(await probe()).toEqual({ status: 200, ready: true, degraded: true, reasons: ['web.1 is failed'] })
-    const control = await runToEnd(process.execPath, [main, 'status', '--config', h.folder], { label: 'status' })
+    const control = await runToEnd(process.execPath, [program, 'status', '--config', h.folder], { label: 'status' })
     expect(control.output).toContain('degraded: web.1 is failed')
     h.behave({})
     const web = { entry: './web.ts', workers: 2, bind: `127.0.0.1:${h.port}`, minReady: 2 }
@@ -252,31 +252,10 @@ describe('what cannot be had', () => {
     expect(Number(readFileSync(file, 'utf8'))).toBe(second.master.pid)
   })
 
+  // All the others: broken-configs.test.ts
   test.each([
-    [
-      'a typo',
-      'export default { web: { entry: "./web.ts", wrokers: 2 } }',
-      /web\.wrokers: expected a known option; did you mean "workers"\?/,
-    ],
-    [
-      'wrong types',
-      'export default { web: { entry: "./web.ts", workers: "2" }, gracefulTimeoutMs: -1 }',
-      /web\.workers: expected a whole number from 1 to 1024, got "2"[^]*gracefulTimeoutMs/,
-    ],
-    [
-      'a syntax error',
-      'export default { web: ',
-      /omnibus\.config\.ts cannot be used:\s+the file: expected a module that can be imported, got SyntaxError/,
-    ],
-    [
-      'a missing entry',
-      'export default { web: { entry: "./nothing.ts" } }',
-      /web\.entry: expected a module's path, got .*nothing\.ts, which is no file/,
-    ],
     ['a throwing config', 'throw new Error("no luck with amqp://u:canary-password@h/")', /no luck with amqp:\/\/u:\*\*\*@h/],
     ['nothing to run', 'export default {}', /nothing to run/],
-    ['no config', 'export const web = 1', /default export: expected a config/],
-    ['a config that ends the process', 'process.exit(0)', /the configuration ended by itself/],
   ])('%s in the config', async (_, source, expected) => {
     await using h = await house({ source })
     expect((await h.master.exit()).code).toBe(78)

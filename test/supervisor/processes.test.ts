@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import type { ResolvedProcesses } from '../../src/config/types.ts'
 import { ConfigError } from '../../src/core/errors.ts'
+import { program } from '../support/built.ts'
 import { omnibus, root as packageRoot, userFolder } from '../support/omnibus.ts'
 import { freePort } from '../support/ports.ts'
 import { runToEnd } from '../support/process.ts'
@@ -14,7 +15,6 @@ import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 
 const isRoot = process.getuid?.() === 0
-const main = join(packageRoot, 'src', 'cli', 'main.ts')
 
 describe('what the config comes to', () => {
   const root = tempDir('processes')
@@ -77,7 +77,7 @@ describe('what the config comes to', () => {
     const folder = mkdtempSync(join(tmpdir(), 'omnibus-nobody-'))
     chmodSync(folder, 0o755)
     writeFileSync(join(folder, 'omnibus.config.mjs'), "export default { user: 'root', web: { entry: './omnibus.config.mjs' } }")
-    const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, main, 'check']
+    const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, program, 'check']
     const { code, output } = await runToEnd('/usr/bin/setpriv', nobody, { cwd: folder, label: 'check' })
     expect(code).toBe(78)
     expect(output).toContain('user: expected to be started by root, who alone can become another, got user 65534')
@@ -140,7 +140,7 @@ export default {
   await master.line('The config has changed: processes.env.FROM_FILE has changed')
   await master.line('"Reloaded"')
   expect(await ask()).toMatchObject({ FROM_FILE: 'secret-two' })
-  const check = await runToEnd(process.execPath, [main, 'check'], { cwd: folder, label: 'check' })
+  const check = await runToEnd(process.execPath, [program, 'check'], { cwd: folder, label: 'check' })
   expect(check.output).toContain('"FROM_FILE": "***"')
   expect([...master.lines, check.output].join('\n')).not.toContain('secret-')
 })

@@ -1,7 +1,7 @@
 /** Reload and scaling, with real processes. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { UnitReport } from '../../src/supervisor/status.ts'
 import { waitFor } from '../support/wait.ts'
 import { house, type House } from './house.ts'
@@ -55,44 +55,6 @@ describe('a reload', () => {
     expect((await h.ready()).units.map(({ label }) => label)).toEqual(['web.1'])
   })
 
-  test.each([
-    ['a config that cannot be used', (h: House) => h.configure({ web: { entry: './gone.ts' } }), /web\.entry: expected a module's path/],
-    ['a config with a syntax error', (h: House) => writeFileSync(join(h.folder, 'omnibus.config.ts'), 'export default {'), /SyntaxError/],
-    ['a worker that crashes', (h: House) => h.behave({ web: 'exit' }), /web\.1 ended with code 3/],
-    ['a consumer that says why', (h: House) => h.behave({ video: 'fail' }), /video\.1 failed: it cannot work/],
-    [
-      'a consumer that cannot connect',
-      (h: House) => {
-        h.behave({ video: 'connecting' })
-        h.configure({ consumers: { video: { ...consumers.video, startTimeoutMs: 5_000 } } })
-      },
-      /video\.1 was not ready after 5.* \(its bus is not connected\)/,
-    ],
-    [
-      'a config without its web part',
-      (h: House) => writeFileSync(join(h.folder, 'omnibus.config.ts'), 'export default { consumers: { video: { entry: "./video.ts" } } }'),
-      /no longer has a `web` part/,
-    ],
-  ])('is refused for %s, and all goes on', async (_, spoil, reason) => {
-    await using h = await house({ config: { consumers } })
-    const before = pids((await h.ready()).units)
-    spoil(h)
-    expect(await refused(h)).toMatch(reason)
-    const { units, lastReloadRefusal, generation, ready } = await h.status()
-    expect({ ready, generation, pids: pids(units) }).toEqual({ ready: true, generation: 0, pids: before })
-    expect(lastReloadRefusal?.reason).toMatch(reason)
-    expect(h.messages().some((message) => /^(video|web)\.2: stop/.test(message))).toBe(false)
-    await waitFor(() => h.master.processes().length === 5, { what: 'what was tried to be gone' })
-    // The code on disk does not work, so a new worker would not start.
-    h.master.signal('SIGTTIN')
-    await h.said(/the last reload was refused/)
-    // Mended, it succeeds, and all is as before.
-    h.behave({})
-    h.configure({ consumers })
-    await reloaded(h)
-    expect((await h.ready()).lastReloadRefusal).toBeUndefined()
-  })
-
   test('says what needs a restart, and leaves it as it was', async () => {
     await using h = await house()
     await h.ready()
@@ -123,6 +85,56 @@ describe('a reload', () => {
     h.master.signal('SIGHUP')
     await h.said(/it follows when what is under way is done/)
     await waitFor(async () => (await h.status()).generation === 2, { what: 'the second reload' })
+  })
+})
+
+describe('a reload', () => {
+  // One after the other over the same processes: each leaves them as they were.
+  let h: House
+  beforeAll(async () => void (h = await house({ config: { consumers } })))
+  afterAll(async () => h[Symbol.asyncDispose]())
+
+  test.each([
+    ['a config that cannot be used', () => h.configure({ web: { entry: './gone.ts' } }), /web\.entry: expected a module's path/],
+    ['a config with a syntax error', () => writeFileSync(join(h.folder, 'omnibus.config.ts'), 'export default {'), /SyntaxError/],
+    ['a worker that crashes', () => h.behave({ web: 'exit' }), /web\.1 ended with code 3/],
+    ['a consumer that says why', () => h.behave({ video: 'fail' }), /video\.1 failed: it cannot work/],
+    [
+      'a consumer that cannot connect',
+      () => {
+        h.behave({ video: 'connecting' })
+        h.configure({ consumers: { video: { ...consumers.video, startTimeoutMs: 1_000 } } })
+      },
+      /video\.1 was not ready after 1.* \(its bus is not connected\)/,
+    ],
+    [
+      'a config without its web part',
+      () => writeFileSync(join(h.folder, 'omnibus.config.ts'), 'export default { consumers: { video: { entry: "./video.ts" } } }'),
+      /no longer has a `web` part/,
+    ],
+  ])('is refused for %s, and all goes on', async (_, spoil, reason) => {
+    const was = await h.ready()
+    const from = h.master.lines.length
+    spoil()
+    expect(await refused(h)).toMatch(reason)
+    const { units, lastReloadRefusal, generation, ready } = await h.status()
+    expect({ ready, generation, pids: pids(units) }).toEqual({ ready: true, generation: was.generation, pids: pids(was.units) })
+    expect(lastReloadRefusal?.reason).toMatch(reason)
+    expect(
+      h
+        .messages()
+        .slice(from)
+        .some((message) => /^(video|web)\.2: stop/.test(message)),
+    ).toBe(false)
+    await waitFor(() => h.master.processes().length === 5, { what: 'what was tried to be gone' })
+    // The code on disk does not work, so a new worker would not start.
+    h.master.signal('SIGTTIN')
+    await h.said(/the last reload was refused/, { from })
+    // Mended, it succeeds, and all is as before.
+    h.behave({})
+    h.configure({ consumers })
+    await reloaded(h)
+    expect((await h.ready()).lastReloadRefusal).toBeUndefined()
   })
 })
 

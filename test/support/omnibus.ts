@@ -1,15 +1,14 @@
 /** The command as users get it: built, by Node. */
-import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { program, root } from './built.ts'
 import { run, type RunOptions, type Running } from './process.ts'
 import { tempDir } from './run-folder.ts'
 
-export const root = dirname(dirname(import.meta.dirname))
-const command = join(root, 'dist', 'cli', 'main.js')
+export { root }
 
 export function omnibus(args: readonly string[], options: RunOptions = {}): Running {
-  if (!existsSync(command)) throw new Error(`${command} is missing: run "npm run build" first`)
-  return run(process.execPath, [command, ...args], { label: `omnibus-${args[0] ?? ''}`, ...options })
+  return run(process.execPath, [program, ...args], { label: `omnibus-${args[0] ?? ''}`, ...options })
 }
 
 /** A folder of a user's own, with the package installed and what the examples import beside it. */

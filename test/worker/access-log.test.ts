@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { request, type RequestOptions } from 'node:http'
-import { connect } from 'node:net'
+import { createServer, request, type RequestOptions } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { DEFAULT_FORMAT } from '../../src/config/access-log.ts'
+import { clientAddresses } from '../../src/worker/web/client-address.ts'
 import { waitFor } from '../support/wait.ts'
 import { bindSocket, type Child, fixture, type ListenSocket, startWeb } from './child.ts'
 
@@ -112,13 +113,23 @@ describe('X-Forwarded-For', () => {
     [['*'], '1.2.3.4, 5.6.7.8', '1.2.3.4'],
     [['127.0.0.1', '2001:db8::/32'], '[2001:db9::1]:443, 2001:db8::7', '2001:db9::1'],
   ])('believing %j, of "%s" is %s', async (allowed, forwarded, expected) => {
+    const addressOf = clientAddresses(allowed)
+    const server = createServer((asked, response) => response.end(addressOf(asked))).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const answer = await fetch(`http://127.0.0.1:${port}`, { headers: { 'x-forwarded-for': forwarded } })
+    expect(await answer.text()).toBe(expected)
+    server.close()
+  })
+
+  test('is believed as the config says', async () => {
     await serving(
       '%(h)s',
       async ({ ask, line }) => {
-        await ask('/', { headers: { 'x-forwarded-for': forwarded } })
-        expect(await line()).toBe(expected)
+        await ask('/', { headers: { 'x-forwarded-for': '6.6.6.6, 1.2.3.4' } })
+        expect(await line()).toBe('1.2.3.4')
       },
-      allowed,
+      ['127.0.0.1'],
     )
   })
 })

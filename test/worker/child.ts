@@ -1,4 +1,4 @@
-/** A stand-in for the master: starts a child of the real `worker/main.ts` and speaks the protocol with it. */
+/** A stand-in for the master: starts a child of the real `worker/main` and speaks the protocol with it. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { BoundSocket, type BoundSocketOptions } from 'node:net'
@@ -6,11 +6,12 @@ import { fileURLToPath } from 'node:url'
 import type { ResolvedConfig } from '../../src/config/types.ts'
 import type { FromChild, Role, ToChild, UnitStatus } from '../../src/supervisor/protocol.ts'
 import { NODE_TIMEOUTS } from '../../src/worker/web/timeouts.ts'
+import { built } from '../support/built.ts'
 import { killMarked, MARK, marked } from '../support/processes.ts'
 import { runName } from '../support/run-folder.ts'
 import { waitFor, within } from '../support/wait.ts'
 
-const main = fileURLToPath(new URL('../../src/worker/main.ts', import.meta.url))
+const main = built('worker/main.ts')
 
 export interface Exit {
   readonly code: number | null

@@ -2,13 +2,12 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { program } from '../support/built.ts'
 import { freePort } from '../support/ports.ts'
 import { run } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 import { startLoad } from './load.ts'
-
-const main = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 
 test('workers that reach maxRequests are replaced, and no request is lost', async () => {
   const folder = tempDir('recycling')
@@ -23,7 +22,7 @@ test('workers that reach maxRequests are replaced, and no request is lost', asyn
   request.resume().on('end', () => setTimeout(() => response.end(String(process.pid)), ms))
 }\n`,
   )
-  await using master = run(process.execPath, [main, 'serve'], { cwd: folder, label: 'omnibus' })
+  await using master = run(process.execPath, [program, 'serve'], { cwd: folder, label: 'omnibus' })
   await master.line('Listening on')
   const load = startLoad(`http://127.0.0.1:${port}`, { keepAlive: 6, closing: 2, posting: 1 })
   try {

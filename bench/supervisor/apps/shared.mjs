@@ -1,5 +1,5 @@
 /** The app where the supervisor shares the table. */
-import { preloaded } from 'omnibus'
+import { preloaded } from 'omnibus/preloaded'
 
 globalThis.table = preloaded().table
 await import('./plain.mjs')

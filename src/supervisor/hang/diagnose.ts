@@ -63,7 +63,8 @@ function describe({ state, cpuPercent, waitsIn, opens, runs }: Details, hot: Hot
   if (opens !== undefined) return `waiting for ${opens} to open`
   // Node waits for a program in a second loop, in which it hears nothing else.
   if (hot === 'deaf' && runs && waitsIn?.includes('epoll')) return `waiting for a program to end that it has started: ${runs.join('; ')}`
-  if (hot !== 'deaf' && waitsIn?.includes('epoll')) return 'idle in its event loop: what it waits for does not come'
+  // It has answered, and had nothing to do.
+  if (hot !== 'deaf' && (hot || waitsIn?.includes('epoll'))) return 'idle in its event loop: what it waits for does not come'
   return `waiting in a blocking call${waitsIn === undefined ? '' : ` (${waitsIn})`}`
 }
 

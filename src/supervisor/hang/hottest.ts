@@ -13,7 +13,7 @@ interface ProfileNode {
   /** The line is that of the function's head, from 0. */
   readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
   readonly children?: readonly number[]
-  /** Lines of the function's body, from 1. */
+  /** Lines of the function's body, from 1; 0 where V8 does not know. */
   readonly positionTicks?: readonly { readonly line: number; readonly ticks: number }[]
 }
 
@@ -40,12 +40,15 @@ export function hottest({ nodes, samples = [] }: CpuProfile): Hottest {
   const inOrder = [...counts].toSorted(([, a], [, b]) => b - a).flatMap(([id]) => byId.get(id) ?? [])
   const garbage = inOrder.filter(({ callFrame }) => callFrame.functionName === GARBAGE)
   const garbageCount = garbage.reduce((sum, { id }) => sum + (counts.get(id) ?? 0), 0)
+  const often = inOrder.filter(({ id }) => (counts.get(id) ?? 0) >= samples.length * LEAST_SHARE)
+  // V8's own states, `(program)` and the like, have no file. Node's internals count where there is nothing else: they run the top level of
+  // modules, which has no frame of its own.
+  const isShown = [isUsers, isCode].find((is) => often.some(({ callFrame }) => is(callFrame.url))) ?? isCode
   const stack: string[] = []
-  // V8's own states, `(program)` and the like, have no file; Node's internals tell nobody anything.
-  let node = inOrder.find(({ id, callFrame }) => isUsers(callFrame.url) && (counts.get(id) ?? 0) >= samples.length * LEAST_SHARE)
+  let node = often.find(({ callFrame }) => isShown(callFrame.url))
   for (let line = node && hottestLine(node); node && stack.length < MOST_FRAMES; node = callers.get(node.id), line = undefined) {
     const { functionName, url, lineNumber } = node.callFrame
-    if (isUsers(url)) stack.push(`${functionName || '(anonymous)'} (${pathOf(url)}:${line ?? lineNumber + 1})`)
+    if (isShown(url)) stack.push(`${functionName || '(anonymous)'} (${pathOf(url)}:${line || Math.max(1, lineNumber + 1)})`)
   }
   return { stack, garbagePercent: samples.length === 0 ? 0 : Math.round((garbageCount / samples.length) * 100) }
 }
@@ -56,7 +59,8 @@ export function placeOf({ stack: [place], garbagePercent }: Hottest): string {
   return place === undefined ? '' : `, in ${place}`
 }
 
-const isUsers = (url: string): boolean => url !== '' && !url.startsWith('node:')
+const isCode = (url: string): boolean => url !== ''
+const isUsers = (url: string): boolean => isCode(url) && !url.startsWith('node:')
 
 function hottestLine({ positionTicks = [] }: ProfileNode): number | undefined {
   return positionTicks.toSorted((a, b) => b.ticks - a.ticks)[0]?.line

@@ -15,6 +15,8 @@ import type { StartMessage, Unit, UnitContext } from '../unit.ts'
 // Of the stop budget: giving back and flushing come after the handlers.
 const SHARE_AFTER_HANDLERS = 0.1
 const ABORT_CLOSE_MS = 1_000
+// In one line of the log.
+const MOST_IDS = 20
 
 /**
  * Resolves when loaded and connected; rejects when it never can be. Its status is reported as soon as the entry is loaded, since
@@ -62,7 +64,8 @@ export async function openConsumer(message: StartMessage, { log, signal, report,
         const givenBack = await Promise.all(running.map((consumer) => stopConsumer(consumer, budget, log)))
         const unclosed = await resources.close(deadline)
         const left = givenBack.reduce((sum, count) => sum + count, 0)
-        return [...(left > 0 ? [`${left} message${left === 1 ? '' : 's'} given back unhandled`] : []), ...unclosed]
+        const ids = running.flatMap((consumer) => consumer.inHand)
+        return [...(left > 0 ? [`${left} message${left === 1 ? '' : 's'} given back unhandled${naming(ids)}`] : []), ...unclosed]
       },
     }
   } catch (error) {
@@ -87,6 +90,13 @@ export function definitionsIn(exports: Exports, option: string, entry: string): 
   throw new WorkerError(
     `${option} ${entry} exports ${exportNames(exports)}. Expected what consume() or broadcast() returns, or an array of them, as its default or a named export.`,
   )
+}
+
+/** `: a, b and 3 more`; empty where nothing is known of them. */
+function naming(ids: readonly string[]): string {
+  if (ids.length === 0) return ''
+  const rest = ids.length - MOST_IDS
+  return `: ${ids.slice(0, MOST_IDS).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`
 }
 
 async function stopConsumer(consumer: RunningConsumer, deadline: Deadline, log: Log): Promise<number> {

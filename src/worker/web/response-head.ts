@@ -12,6 +12,8 @@ export function responseHeader(response: ServerResponse, name: string): string |
   if (value !== undefined) return String(value)
   const head = sentHead(response)
   if (head === undefined) return undefined
-  const line = head.split('\r\n').find((one) => one.slice(0, one.indexOf(':')).toLowerCase() === name)
-  return line?.slice(name.length + 1).trim()
+  const at = head.toLowerCase().indexOf(`\r\n${name}:`)
+  if (at < 0) return undefined
+  const from = at + name.length + 3
+  return head.slice(from, head.indexOf('\r\n', from)).trim()
 }
