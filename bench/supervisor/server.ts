@@ -1,7 +1,7 @@
 /** One contestant at work, and what the system says of its processes. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,11 +27,15 @@ export interface Server extends AsyncDisposable {
 const TICK_MS = 10
 /** Of all that this process has started. */
 const RUN = `bench-${process.pid}-`
+const FOLDERS = `omnibus-${RUN}`
 const FIRST_MS = 60_000
 
 /** Also where a signal ends this process: what it measures is in process groups of its own, and would go on. */
 export function endContestantsAtExit(): void {
-  process.once('exit', () => killMarked(RUN))
+  process.once('exit', () => {
+    killMarked(RUN)
+    for (const name of readdirSync(tmpdir())) if (name.startsWith(FOLDERS)) rmSync(join(tmpdir(), name), { recursive: true })
+  })
   for (const [signal, number] of [
     ['SIGINT', 2],
     ['SIGTERM', 15],
@@ -42,7 +46,7 @@ export function endContestantsAtExit(): void {
 
 export async function startServer(contestant: Contestant, wanted: Omit<Wanted, 'port' | 'folder'>): Promise<Server> {
   const port = await freePort()
-  const folder = mkdtempSync(join(tmpdir(), 'omnibus-bench-'))
+  const folder = mkdtempSync(join(tmpdir(), FOLDERS))
   const recipe = contestant.recipe({ ...wanted, port, folder })
   const mark = `${RUN}${port}`
   const { NODE_OPTIONS: _, ...inherited } = process.env

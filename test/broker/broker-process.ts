@@ -1,7 +1,10 @@
 /** Runs one broker: `node broker-process.ts '{"data":…}'`. Prints one JSON line per event; stops on TERM. */
-import { startBroker, StoreRefusedError, type BrokerOptions } from '../../src/broker/index.ts'
+import type * as Broker from '../../src/broker/index.ts'
+import { built } from '../support/built.ts'
 
-const options = JSON.parse(process.argv[2] ?? '{}') as BrokerOptions
+const { startBroker, StoreRefusedError } = (await import(built('broker/index.ts'))) as typeof Broker
+
+const options = JSON.parse(process.argv[2] ?? '{}') as Broker.BrokerOptions
 const say = (event: unknown): void => {
   process.stdout.write(`${JSON.stringify(event, (_, value: unknown) => (value instanceof Error ? value.message : value))}\n`)
 }
