@@ -6,7 +6,7 @@ import { Connection } from './core/connection.ts'
 import type { ConnectionOptions } from './core/connection-options.ts'
 import { BUS_URL_VARIABLE, currentHost, type HostedResource } from './core/host.ts'
 import { parseUrls } from './core/urls.ts'
-import { checkSchemes, transportFor } from './transports/table.ts'
+import { checkSchemes, resultStoreAt, transportFor } from './transports/table.ts'
 
 export interface CreateBusOptions extends BusOptions {
   /**
@@ -15,6 +15,8 @@ export interface CreateBusOptions extends BusOptions {
    */
   readonly url?: string | readonly string[] | undefined
   readonly connection?: ConnectionOptions
+  /** Where results of Celery's tasks are kept, as its `result_backend`: a URL of Redis. @default $RESULTS_URL, else `rpc://`, which is this bus */
+  readonly results?: string | undefined
 }
 
 /**
@@ -25,10 +27,14 @@ export function connect(url?: string | readonly string[], options: ConnectionOpt
   return hosted(open(url, options))
 }
 
+/** Celery's name for results that come as messages. */
+const RPC = 'rpc://'
+
 /** A bus; stopped as a connection is. Throws `ConfigError`. */
 export function createBus(options: CreateBusOptions = {}): Bus {
-  const { url, connection, ...rest } = options
-  return hosted(new Bus((onEvent) => open(url, { ...connection, onEvent }), rest))
+  const { url, connection, results = process.env['RESULTS_URL'], ...rest } = options
+  const store = results === undefined || results === '' || results === RPC ? undefined : resultStoreAt(results)
+  return hosted(new Bus((onEvent) => open(url, { ...connection, onEvent }), rest, store))
 }
 
 function open(url: string | readonly string[] | undefined, options: ConnectionOptions): Connection {

@@ -8,6 +8,7 @@ import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
 import { ClosedError, ConfigError, ConnectionError, PublishError } from '../core/errors.ts'
 import { show } from '../core/options.ts'
+import type { ResultStore } from '../core/results.ts'
 import { type CallOptions, type SendOptions, TaskCaller } from './celery/caller.ts'
 import type { Task } from './celery/task.ts'
 import { type ConsumerDefinition, type Published, type PublishEventOptions, isConsumerDefinition, isSingle } from './consume.ts'
@@ -64,19 +65,21 @@ const LAST_WORDS_MS = 500
 export class Bus {
   readonly #connection: Connection
   readonly #caller: TaskCaller
+  readonly #results: ResultStore | undefined
   readonly #options: BusOptions
   readonly #running = new Set<RunningConsumer>()
   #declared: Promise<unknown> | undefined
   #closed: Promise<void> | undefined
 
   /** Use `createBus()`. `open` makes the connection, which reports to the given listener. @internal */
-  constructor(open: (onEvent: (event: ConnectionEvent) => void) => Connection, options: BusOptions = {}) {
+  constructor(open: (onEvent: (event: ConnectionEvent) => void) => Connection, options: BusOptions = {}, results?: ResultStore) {
+    this.#results = results
     this.#options = options
     this.#connection = open((event) => {
       if (event.type === 'down' && event.purpose === 'consume') this.#caller.lost()
       this.#report({ type: 'connection', event })
     })
-    this.#caller = new TaskCaller(this.#connection, options.source ?? 'omnibus')
+    this.#caller = new TaskCaller({ connection: this.#connection, results, source: options.source ?? 'omnibus' })
   }
 
   /** Every link to the broker that is needed is up. */
@@ -120,7 +123,7 @@ export class Bus {
   }
 
   /**
-   * Calls a task of a Celery worker, which needs `result_backend = "rpc://"`, and resolves with its result. Rejects with `TaskError` for one that
+   * Calls a task of a Celery worker, which has to have the same result backend, and resolves with its result. Rejects with `TaskError` for one that
    * failed, `PublishError` where no worker's queue takes the call, `RequestError` by `timeoutMs` or when the connection breaks, and `ValidationError`.
    */
   call<Args extends readonly unknown[], Result>(
@@ -151,6 +154,7 @@ export class Bus {
     const pipeline = new Pipeline({
       definition,
       connection: this.#connection,
+      results: this.#results,
       publish: (event, data, options) => this.publish(event as Event<unknown, unknown>, data, options),
       signal: stopping.signal,
       clock: systemClock,
@@ -183,6 +187,7 @@ export class Bus {
     this.#caller.close()
     await Promise.all([...this.#running].map((running) => running.stop({ deadlineMs })))
     await this.#connection.close({ deadlineMs: Math.max(0, endsAt - systemClock.monotonic()) })
+    await this.#results?.close()
   }
 
   /** The exchange of all events, and what must not miss any; once, and again after a failure. */

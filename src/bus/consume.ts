@@ -1,12 +1,11 @@
 /** What a consumer is, as plain data: a queue, a policy, and a handler per event. Running it is the bus's business. */
 import type { Compression } from '../core/codec-compression.ts'
-import type { Connection } from '../core/connection.ts'
 import type { Delivery } from '../core/delivery.ts'
 import { type BindingSource, type Queue, isQueue, queue } from '../core/entities.ts'
 import { ConfigError, type Problem } from '../core/errors.ts'
 import type { Headers } from '../core/message.ts'
 import { flag, instance, readOptions, show, whole } from '../core/options.ts'
-import { type HandleTask, serveTask } from './celery/serve.ts'
+import { type HandleTask, type ReplyWays, serveTask } from './celery/serve.ts'
 import { isTask, type Task } from './celery/task.ts'
 import { messageFrom } from './envelope.ts'
 import { type Event, validate } from './event.ts'
@@ -64,7 +63,7 @@ export interface Handler {
   /** Where they come from, for a queue of one's own; absent where that is not known. */
   readonly source?: BindingSource
   /** Reads a delivery and handles it. What it throws says what becomes of the message. */
-  readonly run: (delivery: Delivery, context: HandlerContext, connection: Connection) => Promise<unknown>
+  readonly run: (delivery: Delivery, context: HandlerContext, ways: ReplyWays) => Promise<unknown>
 }
 
 /** The type of a handler for all messages that no other is for. */
@@ -129,7 +128,7 @@ function eventHandler(event: Event, handle: Handle<unknown>): Handler {
 }
 
 function taskHandler(called: Task, handle: HandleTask<readonly unknown[], unknown>): Handler {
-  return { type: called.name, run: (delivery, context, connection) => serveTask(called, handle, { delivery, context, connection }) }
+  return { type: called.name, run: (delivery, context, ways) => serveTask(called, handle, { delivery, context, ways }) }
 }
 
 /** Consumes a queue: instances share its messages. Throws `ConfigError`. */

@@ -9,6 +9,7 @@ import type { Connection } from '../core/connection.ts'
 import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
 import { CodecError, HandlerError, PublishError, ValidationError, messageOf } from '../core/errors.ts'
+import type { ResultStore } from '../core/results.ts'
 import { isProtocol1 } from './celery/message.ts'
 import { tellFailure } from './celery/serve.ts'
 import {
@@ -37,6 +38,8 @@ export type Outcome =
 export interface PipelineOptions {
   readonly definition: ConsumerDefinition
   readonly connection: Connection
+  /** Where results of tasks go; undefined: straight to the caller. */
+  readonly results: ResultStore | undefined
   readonly publish: (event: Event<never, unknown>, data: unknown, options: PublishEventOptions) => Promise<Published>
   /** Aborts when whatever still runs must end. */
   readonly signal: AbortSignal
@@ -143,7 +146,7 @@ export class Pipeline {
     const timeout = timeoutMs === undefined ? undefined : new AbortController()
     const signal = timeout ? AbortSignal.any([this.#options.signal, timeout.signal]) : this.#options.signal
     try {
-      const handling = handler.run(delivery, this.#contextFor(delivery, attempt, signal), this.#options.connection)
+      const handling = handler.run(delivery, this.#contextFor(delivery, attempt, signal), this.#options)
       await (timeoutMs === undefined ? handling : this.#within(timeoutMs, handling, timeout!))
       return { done: true }
     } catch (error) {
@@ -185,7 +188,7 @@ export class Pipeline {
       await delivery.ack()
       return { type: 'retried', error, afterMs }
     }
-    await tellFailure(this.#options.connection, delivery, error)
+    await tellFailure(this.#options, delivery, error)
     if (!policy.deadLetter) {
       await delivery.reject()
       return { type: 'dropped', error }

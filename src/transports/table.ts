@@ -1,6 +1,7 @@
 /** URL scheme → transport, each loaded when first used, so that nobody pays for a broker they do not have. */
 import { ConfigError } from '../core/errors.ts'
 import { nearest } from '../core/options.ts'
+import type { ResultStore } from '../core/results.ts'
 import type { Transport } from '../core/transport.ts'
 
 const loaders: Readonly<Record<string, () => Promise<Transport>>> = {
@@ -24,6 +25,27 @@ export function checkSchemes(urls: readonly URL[]): void {
     throw new ConfigError('The bus URL', [
       { path: 'scheme', expected: `one of ${known.join(', ')}${near ? ` (did you mean "${near}"?)` : ''}`, got: `"${protocol}"` },
     ])
+  }
+}
+
+const REDIS = ['redis:', 'rediss:', 'valkey:', 'valkeys:']
+
+/** Throws `ConfigError` for a URL that is none of Redis. Loads and connects when it is first used. */
+export function resultStoreAt(text: string): ResultStore {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (!url || !REDIS.includes(url.protocol)) {
+    const expected = `a URL of Redis (${REDIS.join(', ')})`
+    throw new ConfigError('createBus()', [{ path: 'results', expected, got: url ? `"${url.protocol}"` : 'another text' }])
+  }
+  const loaded = import('./redis/results.ts').then(({ redisResults }) => redisResults(url))
+  loaded.catch(() => undefined)
+  return {
+    put: async (...args) => (await loaded).put(...args),
+    watch(id, onText) {
+      const watching = loaded.then((store) => store.watch(id, onText))
+      return { begun: watching.then(({ begun }) => begun), stop: () => void watching.then((watch) => watch.stop()).catch(() => undefined) }
+    },
+    close: async () => (await loaded.catch(() => undefined))?.close(),
   }
 }
 

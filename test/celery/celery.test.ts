@@ -19,16 +19,22 @@ import { startBroker, type BrokerProcess } from '../support/broker.ts'
 import { have } from '../support/packages.ts'
 import type { Running } from '../support/process.ts'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
+import { startRedis } from '../support/redis.ts'
+import { hasRedis, sharedRedis } from '../support/shared-redis.ts'
 import { waitFor } from '../support/wait.ts'
 import { type CeleryCaller, startCaller, startWorker } from './peers.ts'
 
-describe.each(['the built-in broker', 'RabbitMQ'])('on %s', (where) => {
-  describe.runIf((where !== 'RabbitMQ' || hasRabbit()) && have('python3-celery'))('', () => {
+describe.each(['the built-in broker', 'RabbitMQ', 'Redis'])('on %s', (where) => {
+  const isThere = where === 'RabbitMQ' ? hasRabbit() : where === 'Redis' ? hasRedis() : true
+  describe.runIf(isThere && have('python3-celery'))('', () => {
     let broker: BrokerProcess | undefined
     let url = ''
+    let results: string | undefined
     beforeAll(async () => {
-      if (where !== 'RabbitMQ') broker = await startBroker()
-      url = broker?.tcpUrl ?? (await sharedRabbit())
+      if (where === 'the built-in broker') broker = await startBroker()
+      // Celery's choice there; on the others results are messages.
+      results = where === 'Redis' ? await sharedRedis() : undefined
+      url = broker?.tcpUrl ?? (await (where === 'Redis' ? sharedRedis() : sharedRabbit()))
     })
     afterAll(() => broker?.[Symbol.asyncDispose]())
 
@@ -39,8 +45,8 @@ describe.each(['the built-in broker', 'RabbitMQ'])('on %s', (where) => {
       let worker: Running
       let bus: Bus
       beforeAll(async () => {
-        worker = await startWorker({ broker: url, queue: name })
-        bus = createBus({ url, source: 'shop', onEvent: () => undefined })
+        worker = await startWorker({ broker: url, queue: name, backend: results })
+        bus = createBus({ url, results, source: 'shop', onEvent: () => undefined })
       })
       afterAll(async () => {
         await bus.close({ deadlineMs: 1_000 })
@@ -107,7 +113,7 @@ describe.each(['the built-in broker', 'RabbitMQ'])('on %s', (where) => {
       let bus: Bus
       let failures = 0
       beforeAll(async () => {
-        bus = createBus({ url, onEvent: (event) => event.type === 'message' && events.push(event) })
+        bus = createBus({ url, results, onEvent: (event) => event.type === 'message' && events.push(event) })
         await bus.consume(
           consume(
             queue(name, { type: 'classic' }),
@@ -128,7 +134,7 @@ describe.each(['the built-in broker', 'RabbitMQ'])('on %s', (where) => {
             on(task('nothing'), () => undefined),
           ),
         )
-        caller = await startCaller({ broker: url, queue: name })
+        caller = await startCaller({ broker: url, queue: name, backend: results })
       })
       afterAll(async () => {
         await caller[Symbol.asyncDispose]()
@@ -196,7 +202,7 @@ describe.each(['the built-in broker', 'RabbitMQ'])('on %s', (where) => {
       })
 
       test('of protocol 1 is told by the dead letter to use the other', async () => {
-        await using old = await startCaller({ broker: url, queue: name, protocol: 1 })
+        await using old = await startCaller({ broker: url, queue: name, backend: results, protocol: 1 })
         await old.call('math.add', [1, 2], { wait: 0 })
         await waitFor(() => events.some(({ outcome }) => 'error' in outcome && String(outcome.error).includes('task_protocol = 2')), {
           what: 'the dead letter',
@@ -221,6 +227,9 @@ test('a task is checked when it is declared and when it is called', async () => 
   await using bus = createBus({ url: 'memory:tasks', onEvent: () => undefined })
   await expect(bus.call({} as never, [])).rejects.toThrow('expected a task made by task()')
   await expect(bus.send(task('x'), 'y' as never)).rejects.toThrow('args: expected a list')
+  expect(() => createBus({ results: 'amqp://u:canary@h' })).toThrow(
+    'results: expected a URL of Redis (redis:, rediss:, valkey:, valkeys:), got "amqp:"',
+  )
 })
 
 test('a call whose connection breaks is over at once, and the next one works', async () => {
@@ -254,4 +263,37 @@ test('a call whose connection breaks is over at once, and the next one works', a
   )
   expect(await bus.call(echo, ['b'])).toBe('b')
   await server.close({ deadlineMs: 100 })
+})
+
+test.runIf(hasRedis())('a result in Redis outlives a broken connection, and is there for the time Celery gives it', async () => {
+  await using redis = await startRedis()
+  await using broker = await startBroker()
+  const echo = task('echo', { queue: unique('echo') })
+  const [held, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const options = { url: broker.tcpUrl, results: redis.url, onEvent: () => undefined }
+  await using server = createBus(options)
+  await server.consume(
+    consume(
+      queue(echo.queue),
+      on(echo, async ({ args }) => {
+        begun.resolve()
+        await held.promise
+        return args[0]
+      }),
+    ),
+  )
+  await using bus = createBus(options)
+  const called = bus.call(echo, ['a'], { id: 'call-1' })
+  await begun.promise
+  await redis.kill()
+  await redis.start()
+  held.resolve()
+  expect(await called).toBe('a')
+  expect(JSON.parse(String(await redis.command('GET', 'celery-task-meta-call-1')))).toMatchObject({
+    task_id: 'call-1',
+    status: 'SUCCESS',
+    result: 'a',
+  })
+  expect(Number(await redis.command('TTL', 'celery-task-meta-call-1'))).toBeGreaterThan(86_000)
+  await expect(bus.call(echo, ['b'], { id: 'call-1' })).rejects.toThrow('an id that no call has had before')
 })

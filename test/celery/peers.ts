@@ -8,7 +8,7 @@ export interface CeleryOptions {
   readonly broker: string
   readonly queue: string
   /** @default 'rpc://' */
-  readonly backend?: string
+  readonly backend?: string | undefined
   readonly protocol?: 1 | 2
 }
 

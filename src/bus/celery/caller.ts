@@ -7,9 +7,10 @@ import type { Delivery } from '../../core/delivery.ts'
 import { queue } from '../../core/entities.ts'
 import { ClosedError, ConfigError, RequestError } from '../../core/errors.ts'
 import { show } from '../../core/options.ts'
+import type { ResultStore } from '../../core/results.ts'
 import { validateWith } from '../event.ts'
 import { callMessage } from './message.ts'
-import { finalResultIn, taskErrorOf, type TaskResult } from './result.ts'
+import { finalResultIn, finalResultInText, taskErrorOf, type TaskResult } from './result.ts'
 import { isTask, type Kwargs, type Task } from './task.ts'
 
 export interface SendOptions {
@@ -42,20 +43,31 @@ interface Waiting {
 const PUBLISH_MS = 10_000
 const AGAIN_MS = 50
 
+export interface TaskCallerOptions {
+  readonly connection: Connection
+  /** Where workers keep results; undefined: they send them. */
+  readonly results: ResultStore | undefined
+  /** Who calls. */
+  readonly source: string
+}
+
+/** Where a result will be, and what says so. */
+interface Place {
+  readonly replyTo?: string
+  leave(): void
+}
+
 export class TaskCaller {
-  readonly #connection: Connection
-  readonly #source: string
+  readonly #options: TaskCallerOptions
   readonly #waiting = new Map<string, Waiting>()
   #results: Promise<Consumer> | undefined
 
-  /** `source` is who calls. */
-  constructor(connection: Connection, source: string) {
-    this.#connection = connection
-    this.#source = source
+  constructor(options: TaskCallerOptions) {
+    this.#options = options
   }
 
   /** Resolves with the task's id when the broker has the call. */
-  async send(task: Task, args: readonly unknown[], options: SendOptions = {}, replyTo?: string): Promise<string> {
+  async send(task: Task, args: readonly unknown[], options: SendOptions = {}, place?: Place): Promise<string> {
     if (!isTask(task)) throw new ConfigError('call()', [{ path: 'task', expected: 'a task made by task()', got: show(task) }])
     if (!Array.isArray(args)) throw new ConfigError('call()', [{ path: 'args', expected: 'a list', got: show(args) }])
     const { kwargs = {}, id = randomUUID(), countdownMs, expiresMs, priority, deadlineMs = PUBLISH_MS, signal } = options
@@ -64,18 +76,19 @@ export class TaskCaller {
     const later = (ms: number): Date => new Date(systemClock.wall() + ms)
     const { body, properties } = callMessage({
       id,
-      origin: this.#source,
+      origin: this.#options.source,
       name: task.name,
       args,
       kwargs,
       ...(countdownMs !== undefined && { eta: later(countdownMs) }),
       ...(expiresMs !== undefined && { expires: later(expiresMs) }),
       ...(priority !== undefined && { priority }),
-      ...(replyTo !== undefined && { replyTo }),
+      wanted: place !== undefined,
+      ...(place?.replyTo !== undefined && { replyTo: place.replyTo }),
     })
-    await this.#connection.publish('', options.queue ?? task.queue, body, {
+    await this.#options.connection.publish('', options.queue ?? task.queue, body, {
       ...properties,
-      appId: this.#source,
+      appId: this.#options.source,
       deadlineMs,
       ...(signal && { signal }),
     })
@@ -88,21 +101,26 @@ export class TaskCaller {
     const endsAt = systemClock.monotonic() + timeoutMs
     const { promise, resolve, reject } = Promise.withResolvers<TaskResult>()
     promise.catch(() => undefined)
-    const late = `No result of ${task?.name} came within ${timeoutMs} ms; its worker has to have result_backend = "rpc://"`
+    const late = `No result of ${task?.name} came within ${timeoutMs} ms; its worker has to have the result backend ${this.#options.results ? 'that results names' : '"rpc://"'}`
     const timer = systemClock.after(timeoutMs, () => reject(new RequestError(late, 'timeout')))
     const onAbort = (): void => reject(new RequestError('Waiting for a result was aborted', 'aborted', { cause: signal?.reason }))
     signal?.addEventListener('abort', onAbort, { once: true })
+    let place: Place | undefined
     try {
-      const results = await Promise.race([this.#resultQueue(), promise.then(unexpected)])
-      // After a loss it has another name, as soon as it has one.
-      while (!results.subscribed) await Promise.race([sleep(AGAIN_MS), promise.then(unexpected)])
       this.#waiting.set(id, { resolve, reject })
+      const placing = this.#placeFor(id)
+      placing.then(
+        (late) => this.#waiting.has(id) || late.leave(),
+        () => undefined,
+      )
+      place = await Promise.race([placing, promise.then(() => refuseId(id))])
       const deadlineMs = Math.max(0, Math.min(PUBLISH_MS, endsAt - systemClock.monotonic()))
-      await Promise.race([this.send(task, args, { ...options, id, deadlineMs }, results.queueName), promise])
+      await Promise.race([this.send(task, args, { ...options, id, deadlineMs }, place), promise])
       const result = await promise
       if (result.status !== 'SUCCESS') throw taskErrorOf(task.name, result)
       return task.result ? await validateWith(task.result, result.result, `The result of ${task.name}`) : (result.result as Result)
     } finally {
+      place?.leave()
       timer.cancel()
       this.#waiting.delete(id)
       signal?.removeEventListener('abort', onAbort)
@@ -111,6 +129,8 @@ export class TaskCaller {
 
   /** The queue of results ended with its link: what was on its way to it cannot come any more. */
   lost(): void {
+    // A store keeps them.
+    if (this.#options.results) return
     this.#rejectAll(new RequestError('The result cannot come any more, since the connection was lost; the task may have been run', 'lost'))
   }
 
@@ -118,9 +138,25 @@ export class TaskCaller {
     this.#rejectAll(new ClosedError('The bus was closed before the result came'))
   }
 
+  async #placeFor(id: string): Promise<Place> {
+    const { results: store } = this.#options
+    if (store) {
+      const watch = store.watch(id, (text) => {
+        const result = finalResultInText(text)
+        if (result) this.#waiting.get(id)?.resolve(result)
+      })
+      await watch.begun
+      return { leave: () => watch.stop() }
+    }
+    const results = await this.#resultQueue()
+    // After a loss it has another name, as soon as it has one.
+    while (!results.subscribed && this.#waiting.has(id)) await sleep(AGAIN_MS)
+    return { replyTo: results.queueName, leave: () => undefined }
+  }
+
   /** Taken up again after a loss, under another name. */
   #resultQueue(): Promise<Consumer> {
-    this.#results ??= this.#connection
+    this.#results ??= this.#options.connection
       .consume(queue(''), (delivery) => this.#onResult(delivery), { noAck: true })
       .catch((error: unknown) => {
         this.#results = undefined
@@ -144,6 +180,7 @@ export class TaskCaller {
   }
 }
 
-function unexpected(): never {
-  throw new TypeError('a result before the call')
+/** There is a result before the call. */
+function refuseId(id: string): never {
+  throw new ConfigError('call()', [{ path: 'id', expected: 'an id that no call has had before', got: show(id) }])
 }

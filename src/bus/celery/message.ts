@@ -42,9 +42,12 @@ export function taskIdOf(delivery: Identity): string | undefined {
   return taskNameOf(delivery) === undefined ? undefined : textIn(delivery.properties.headers, 'id')
 }
 
+/** Somebody may ask for the result. */
+export const isWanted = ({ properties: { headers } }: Identity): boolean => headers?.['ignore_result'] !== true
+
 /** Where the caller waits for the result, if it does. */
-export function replyToOf({ properties: { replyTo, headers } }: Identity): string | undefined {
-  return replyTo && headers?.['ignore_result'] !== true ? replyTo : undefined
+export function replyToOf(delivery: Identity): string | undefined {
+  return isWanted(delivery) ? delivery.properties.replyTo || undefined : undefined
 }
 
 /** Throws `CodecError` for a body that is none, or that asks for more than a result. */
@@ -92,12 +95,13 @@ export interface OutgoingCall {
   readonly eta?: Date
   readonly expires?: Date
   readonly priority?: number
-  /** Absent: nobody wants the result. */
+  /** Whether anybody wants the result, and the queue where it is waited for, if that is one. */
+  readonly wanted: boolean
   readonly replyTo?: string
 }
 
 export function callMessage(call: OutgoingCall): { readonly body: unknown; readonly properties: MessageProperties } {
-  const { id, name, args, kwargs, eta, expires, origin, priority, replyTo } = call
+  const { id, name, args, kwargs, eta, expires, origin, priority, replyTo, wanted } = call
   const headers: Headers = {
     lang: 'js',
     task: name,
@@ -114,7 +118,7 @@ export function callMessage(call: OutgoingCall): { readonly body: unknown; reado
     argsrepr: shortened(args),
     kwargsrepr: shortened(kwargs),
     origin,
-    ignore_result: replyTo === undefined,
+    ignore_result: !wanted,
   }
   return {
     body: [args, kwargs, { callbacks: null, errbacks: null, chain: null, chord: null }],

@@ -29,6 +29,15 @@ export function taskErrorOf(task: string, { status, result, traceback }: TaskRes
   })
 }
 
+/** As a store keeps it. */
+export function finalResultInText(text: string): TaskResult | undefined {
+  try {
+    return finalResultIn(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}
+
 /** Undefined for one that is on the way, or none. */
 export function finalResultIn(value: unknown): TaskResult | undefined {
   if (typeof value !== 'object' || value === null) return undefined
