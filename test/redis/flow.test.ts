@@ -41,7 +41,7 @@ describe.runIf(hasRedis())('a consumer that waits', () => {
 
   it('finds what Kombu has put there without a bell, in the order of its priorities', async () => {
     const place = await ground(await sharedRedis())
-    const subject = place.process()
+    const subject = place.process(NEVER)
     const name = await subject.declared()
     const { bodies, deliveries } = await subject.consume(name, { prefetch: 1 })
     await place.command('LPUSH', `${place.prefix}${name}\u0006\u00169`, kombus('late', '1'))

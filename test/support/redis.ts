@@ -89,7 +89,7 @@ export async function startRedis(settings: readonly string[] = SAFE): Promise<Re
 
 /** What a user must be allowed, who may do all that the transport can; docs/transports.md says the same. */
 export const RIGHTS =
-  '~* &* -@all +hello +client|setname +select +evalsha +script|load +script|exists +subscribe +psubscribe +publish +time ' +
+  '~* &* -@all +hello +client|setname +client|tracking +client|caching +select +evalsha +script|load +script|exists +subscribe +psubscribe +publish +time ' +
   '+del +exists +get +set +hdel +hget +hkeys +hlen +hset +hsetnx +hvals +lindex +llen +lpush +lset +rpop +rpush +sadd +sismember +smembers ' +
   '+spop +srem +zadd +zcard +zrange +zrangebyscore +zrem +zscan +zscore'
 

@@ -15,7 +15,7 @@ export interface Address {
   readonly visibilityMs: number
   /** After this long without a sign of life a session is over, and what it held comes again: `lease_seconds`. */
   readonly leaseMs: number
-  /** Between looks into queues for what Kombu has put there: `polling_interval`, given in seconds. */
+  /** Between looks into queues, should nobody have told of what is in them: `polling_interval`, given in seconds. */
   readonly pollMs: number
   /** Fanout goes to Kombu's channels, too: `fanout_pubsub`. */
   readonly fanoutPubsub: boolean
@@ -69,7 +69,7 @@ export function parseAddress(url: URL): Address {
     },
     visibilityMs: number(url, 'visibility_timeout', 1, 3_600) * 1_000,
     leaseMs: number(url, 'lease_seconds', 1, 30) * 1_000,
-    pollMs: number(url, 'polling_interval', 0.001, 0.05) * 1_000,
+    pollMs: number(url, 'polling_interval', 0.001, 1) * 1_000,
     fanoutPubsub: flag(url, 'fanout_pubsub', true),
     files: { ...file('cacertfile', 'ca'), ...file('certfile', 'cert'), ...file('keyfile', 'key') },
   }

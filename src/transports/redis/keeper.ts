@@ -6,6 +6,8 @@ import { readRoutes } from './routes.ts'
 
 /** The longest between two ticks: what expires, waits no longer than this for somebody to see it. Milliseconds. */
 const TICK_MAX_MS = 250
+/** The same of a session that only publishes, where there is nobody else. Milliseconds. */
+const TICK_ALONE_MS = 1_000
 /** Many sessions must not tick on after the other's heels. Milliseconds. */
 const TICK_MIN_MS = 10
 /** Between looks for messages whose Kombu died. Milliseconds. */
@@ -21,6 +23,8 @@ export interface KeeperOptions {
   readonly orphans: Set<string>
   /** Fields of what this session holds. */
   readonly held: () => Iterable<string>
+  /** It has subscriptions. */
+  readonly consuming: () => boolean
 }
 
 /**
@@ -92,7 +96,8 @@ export class Keeper {
     const [dueMs, letters] = reply as readonly [Buffer, readonly Buffer[]]
     await this.#letters.deliver(letters)
     const due = Number(dueMs.toString())
-    return due < 0 ? TICK_MAX_MS : Math.max(TICK_MIN_MS, Math.min(TICK_MAX_MS, due + Math.random() * TICK_MIN_MS))
+    const longest = this.#options.consuming() ? TICK_MAX_MS : TICK_ALONE_MS
+    return due < 0 ? longest : Math.max(TICK_MIN_MS, Math.min(longest, due + Math.random() * TICK_MIN_MS))
   }
 
   async #renew(): Promise<void> {

@@ -46,7 +46,7 @@ export class Link {
     })
     const settings = await settingsOf(options)
     signal.throwIfAborted()
-    const client = createClient(settings)
+    const client = createClient({ ...settings, emitInvalidate: true })
     // Told by `connect()` too; without a listener it would end the process.
     const ignore = (): void => undefined
     client.on('error', ignore)
@@ -59,6 +59,9 @@ export class Link {
       const link = new Link(options, client, { [RESP_TYPES.BLOB_STRING]: Buffer })
       client.off('error', ignore)
       await link.#load()
+      // The client has asked to be told of every key it reads; we mean those that we name.
+      await link.command('CLIENT', 'TRACKING', 'OFF')
+      await link.command('CLIENT', 'TRACKING', 'ON', 'OPTIN', 'NOLOOP')
       return link
     } catch (error) {
       client.destroy()
@@ -108,6 +111,26 @@ export class Link {
     const reason = connectionError(describe(this.#options.address), error)
     this.die(reason)
     return reason
+  }
+
+  /**
+   * Asks to be told, once, when one of these keys is changed by somebody else. Resolves with how many there are now, of which nothing
+   * will be told.
+   */
+  async watch(keys: readonly string[]): Promise<number> {
+    // One after the other in one write: it is about the next command alone.
+    const caching = this.command('CLIENT', 'CACHING', 'YES')
+    const there = this.command('EXISTS', ...keys)
+    await caching
+    return (await there) as number
+  }
+
+  /** `undefined` is any key. */
+  onChanged(listener: (key: string | undefined) => void): void {
+    this.#client.on('invalidate', (key) => {
+      this.#heard()
+      listener(key === null ? undefined : String(key))
+    })
   }
 
   async listen(channel: string, listener: (message: Buffer) => void): Promise<void> {
@@ -176,6 +199,7 @@ export class Link {
 /** What we use of npm's client. */
 interface Client {
   on(event: 'error' | 'connect', listener: (error: unknown) => void): unknown
+  on(event: 'invalidate', listener: (key: Buffer | string | null) => void): unknown
   sendCommand<T>(args: readonly (string | Buffer)[], options?: object): Promise<T>
   subscribe(channel: string, listener: (message: Buffer) => void, buffers: true): Promise<void>
   pSubscribe(pattern: string, listener: (message: Buffer) => void, buffers: true): Promise<void>

@@ -46,7 +46,14 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
       if (state !== 'opening') handlers.died(reason)
     },
   })
-  const keeper = new Keeper({ link, address, clock, orphans: place.orphans, held: () => subscriptions.held })
+  const keeper = new Keeper({
+    link,
+    address,
+    clock,
+    orphans: place.orphans,
+    held: () => subscriptions.held,
+    consuming: () => subscriptions.consuming,
+  })
   const settlements = new Settlements(link, keeper.hurry)
   const subscriptions = new Subscriptions({
     link,
@@ -54,6 +61,7 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
     settlements,
     clock,
     pollMs,
+    names,
     onUnreadable: (name, error) =>
       handlers.warned?.(
         `A message in queue "${name}" cannot be read, and was put into ${names.prefix}_omnibus.dead.${name}: ${String(error)}`,

@@ -1,26 +1,23 @@
-import type { Clock, Timer } from '../../core/clock.ts'
+import type { Clock } from '../../core/clock.ts'
 import { messageOf, TopologyError, UnsupportedError } from '../../core/errors.ts'
 import type { Incoming, Settlement, SubscribeOptions, Subscription } from '../../core/transport.ts'
 import { Delivery, type Settler } from './delivery.ts'
 import { receive, type Received } from './envelope.ts'
 import type { Link, Reply } from './link.ts'
+import type { Names } from './names.ts'
 import type { Settlements } from './settlements.ts'
+import { newWaiter, type Waiter, Waiting } from './waiting.ts'
 
 /** Most messages one subscription asks for at a time. */
 const BATCH = 250
 /** Bytes of messages taken at a time, but for the last one. */
 const BATCH_BYTES = 1 << 20
 
-interface Consuming extends Settler {
+/** In `state` `cancelling` it still hands on what Redis has given; after `ended` no message can come. */
+interface Consuming extends Waiter, Settler {
   readonly options: SubscribeOptions
   readonly consumer: string
-  /** `cancelling` still hands on what Redis has given; after `ended` no message can come. */
-  state: 'live' | 'cancelling' | 'ended'
   unsettled: number
-  /** Its queue had less than was asked for: it is asked again when a bell rings, or at the next look. */
-  empty: boolean
-  /** A bell rang since it was last asked, which its answer may be older than. */
-  rung: boolean
 }
 
 export interface SubscriptionsOptions {
@@ -28,8 +25,9 @@ export interface SubscriptionsOptions {
   readonly session: string
   readonly settlements: Settlements
   readonly clock: Clock
-  /** Between looks for what was put into a queue without a bell, as Kombu does. Milliseconds. */
+  /** Between looks into queues, should nobody have told of what is in them. Milliseconds. */
   readonly pollMs: number
+  readonly names: Names
   readonly onUnreadable: (queue: string, error: unknown) => void
 }
 
@@ -39,13 +37,18 @@ export class Subscriptions {
   readonly #all = new Set<Consuming>()
   /** Fields of deliveries that are not settled. */
   readonly #held = new Set<string>()
+  readonly #waiting: Waiting
   #taking: Promise<void> | undefined
-  #timer: Timer | undefined
   #consumers = 0
   #taken = 0
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options
+    this.#waiting = new Waiting({ ...options, waiters: this.#all, ask: () => this.#pump() })
+  }
+
+  get consuming(): boolean {
+    return this.#all.size > 0
   }
 
   get held(): ReadonlySet<string> {
@@ -55,16 +58,15 @@ export class Subscriptions {
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
     const [argument] = Object.keys(options.arguments)
     if (argument !== undefined) throw new UnsupportedError(`Redis knows no consumer argument ${argument}`)
-    const { link, session } = this.#options
+    const { link, session, names } = this.#options
     const consumer = `${session}:${this.#consumers++}`
     await link.ask('subscribe', options.queue, consumer, options.exclusive ? '1' : '0')
+    const keys = names.prioritySteps.map((step) => `${names.prefix}${options.queue}${step === 0 ? '' : `${names.sep}${step}`}`)
     const consuming: Consuming = {
+      ...newWaiter(keys),
       options,
       consumer,
-      state: 'live',
       unsettled: 0,
-      empty: false,
-      rung: false,
       settle: (delivery, settlement) => this.#settle(delivery, settlement, consuming),
     }
     this.#all.add(consuming)
@@ -95,10 +97,7 @@ export class Subscriptions {
     for (const consuming of this.#all) {
       if (consuming.options.queue !== queue) continue
       if (bell.startsWith('-')) this.#end(consuming, `queue "${queue}" was deleted`)
-      else {
-        consuming.empty = false
-        consuming.rung = true
-      }
+      else this.#waiting.rang(consuming)
     }
     this.#pump()
   }
@@ -106,7 +105,7 @@ export class Subscriptions {
   /** Takes nothing more, and resolves when what Redis has given has arrived. */
   async stop(): Promise<void> {
     for (const consuming of this.#all) consuming.state = 'ended'
-    this.#timer?.cancel()
+    this.#waiting.stop()
     await this.#taking
   }
 
@@ -136,11 +135,11 @@ export class Subscriptions {
   #pump(): void {
     if (this.#taking || !this.#options.link.open) return
     const asking = [...this.#all].filter((consuming) => consuming.state === 'live' && !consuming.empty && this.#room(consuming) > 0)
-    if (asking.length === 0) return this.#poll()
+    if (asking.length === 0) return this.#waiting.rest()
     const asks = asking.map((consuming) => {
       const { queue, noAck } = consuming.options
       const wanted = this.#room(consuming)
-      consuming.rung = false
+      this.#waiting.asked(consuming)
       const first = this.#taken
       this.#taken += wanted
       return [queue, wanted, noAck, consuming.consumer, first] as const
@@ -185,7 +184,7 @@ export class Subscriptions {
         continue
       }
       const messages = this.#messages(answer, queue)
-      consuming.empty = messages.length < 2 * wanted[i]! && !consuming.rung
+      this.#waiting.answered(consuming, { got: messages.length / 2, all: messages.length === 2 * wanted[i]! })
       for (let m = 0; m < messages.length; m += 2) {
         const text = messages[m + 1]!
         bytes += text.byteLength
@@ -239,20 +238,5 @@ export class Subscriptions {
       if (!this.#taking && !consuming.empty) queueMicrotask(() => this.#pump())
     }
     return told
-  }
-
-  /** Kombu's producers ring no bell. */
-  #poll(): void {
-    if (this.#timer || ![...this.#all].some((consuming) => consuming.state === 'live' && consuming.empty)) return
-    const { clock, pollMs } = this.#options
-    this.#timer = clock.after(
-      pollMs,
-      () => {
-        this.#timer = undefined
-        for (const consuming of this.#all) consuming.empty = false
-        this.#pump()
-      },
-      { unref: true },
-    )
   }
 }
