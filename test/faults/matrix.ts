@@ -2,16 +2,17 @@
 import { appendFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { canMount, canTrace } from '../support/injection.ts'
-import { brokerKills, brokerRestarts } from './scenarios/broker-loss.ts'
+import { brokerKills, brokerRestarts, lateSyncs } from './scenarios/broker-loss.ts'
 import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
 import { fullOfLargeBodies, killedInLargeBodies } from './scenarios/large-bodies.ts'
 import { fullQueue, malformed, oversized } from './scenarios/messages.ts'
 import { hangs } from './scenarios/hangs.ts'
 import { treeKills } from './scenarios/kills.ts'
-import { blackHole, cuts } from './scenarios/network.ts'
+import { blackHole, cuts, slowLink } from './scenarios/network.ts'
 import { lockDrop, oneOwner } from './scenarios/ownership.ts'
 import { consumerStorm, gracefulStop, producerKills } from './scenarios/processes.ts'
 import { presence } from './scenarios/presence.ts'
+import { cutLetters, longHandlers, loops, poison } from './scenarios/returns.ts'
 import { blocked, deletedQueue, otherArguments, wrongPassword } from './scenarios/refusals.ts'
 import { starvation } from './scenarios/starvation.ts'
 import { crashPoints, failingSyncs, powerLoss } from './scenarios/store.ts'
@@ -32,13 +33,19 @@ const scenarios: readonly Scenario<[Victim]>[] = [
   ['F3 reload and stop, as the broker sees them', presence],
   ['F9 broker killed', brokerKills],
   ['F10 broker restarted', brokerRestarts],
+  ['F11 syncs once a second', lateSyncs],
   ['F12 connections cut', cuts],
   ['F13 black hole', blackHole],
+  ['F14 slow link', slowLink],
   ['F15 publishers blocked', blocked],
   ['F16 queue deleted', deletedQueue],
   ['F17 other arguments', otherArguments],
   ['F19 wrong password', wrongPassword],
   ['F20 no queue, full queue', fullQueue],
+  ['F21 failing dead letters, circles', loops],
+  ['F22 deadly message', poison],
+  ['F23 cut while dead-lettering', cutLetters],
+  ['F25 handlers longer than leases', longHandlers],
   ['F26 malformed messages', malformed],
   ['F27 oversized messages', oversized],
   ['F40 processors taken', starvation],

@@ -12,6 +12,8 @@ import { type Counting, countBuiltin, countRabbit, countRedis } from './counted.
 export interface Victim extends AsyncDisposable {
   readonly url: string
   readonly port: number
+  /** The same where leases are short; absent where a connection's end is known at once. */
+  readonly hasty?: string
   /** How often the long form ends it; RabbitMQ takes ten seconds and more to come back. */
   readonly restarts: number
   /** SIGKILL. */
@@ -43,9 +45,14 @@ export interface Kind {
   readonly start: () => Promise<Victim>
 }
 
+/** Faults of brokers that lend messages for a time, and of servers that sync by a timer. */
+const LEASED = ['F11', 'F25']
+
 export const builtin: Kind = {
   name: 'the built-in broker',
   available: true,
+  spared: LEASED,
+  longOnly: ['F14'],
   async start() {
     const broker = await startBroker()
     return {
@@ -65,6 +72,9 @@ export const builtin: Kind = {
 export const rabbit: Kind = {
   name: 'RabbitMQ',
   available: hasOwnRabbit(),
+  // Classic queues, in which RabbitMQ counts no deliveries.
+  spared: [...LEASED, 'F22'],
+  longOnly: ['F14'],
   async start() {
     const server = await startRabbit()
     const watermark = async (share: string): Promise<void> => void (await server.ctl('set_vm_memory_high_watermark', share))
@@ -93,11 +103,13 @@ export const redis: Kind = {
   available: have('redis-server'),
   // It blocks nobody: where it has no room, it says so to each publish.
   spared: ['F15'],
-  longOnly: ['F3 reload', 'F17', 'F40'],
+  longOnly: ['F3 reload', 'F14', 'F17', 'F40'],
   async start() {
     const server = await startRedis([...SAFE, '--user', 'guest', 'on', '>guest', '~*', '&*', '+@all'])
+    const url = server.url.replace('//', '//guest:guest@')
     return {
-      url: server.url.replace('//', '//guest:guest@'),
+      url,
+      hasty: `${url}?lease_seconds=1`,
       port: server.port,
       restarts: 10,
       kill: () => server.kill(),

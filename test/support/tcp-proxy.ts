@@ -10,14 +10,26 @@ export interface TcpProxy {
   blackhole(direction?: 'up' | 'down' | 'both'): void
   /** Passes bytes on again, but for connections that have lost some: TCP would deliver those first, and nothing after them. */
   restore(): void
+  /** From now on passes so many bytes a second each way of each connection. */
+  slow(bytesPerSecond: number): void
   /** Breaks every connection with a reset. */
   cut(): void
   [Symbol.asyncDispose](): Promise<void>
 }
 
+const TICK_MS = 10
+
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const pairs = new Set<readonly [Socket, Socket]>()
   let swallowing: 'up' | 'down' | 'both' | undefined
+  let bytesPerTick = Number.POSITIVE_INFINITY
+  const pass = (chunk: Buffer, from: Socket, to: Socket): void => {
+    to.write(chunk.subarray(0, bytesPerTick))
+    if (bytesPerTick === Number.POSITIVE_INFINITY) return
+    from.pause()
+    const rest = chunk.subarray(bytesPerTick)
+    setTimeout(() => (rest.byteLength > 0 ? pass(rest, from, to) : from.resume()), TICK_MS)
+  }
   const server = createServer((client) => {
     const target = connect(targetPort, '127.0.0.1')
     const pair = [client, target] as const
@@ -27,7 +39,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       let lossy = false
       from.on('data', (chunk) => {
         lossy ||= swallowing === 'both' || swallowing === direction
-        if (!lossy) to.write(chunk)
+        if (!lossy) pass(chunk, from, to)
       })
       from.on('error', () => undefined)
       from.on('close', () => {
@@ -53,6 +65,9 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     },
     restore() {
       swallowing = undefined
+    },
+    slow(bytesPerSecond) {
+      bytesPerTick = Math.ceil((bytesPerSecond * TICK_MS) / 1_000)
     },
     cut,
     async [Symbol.asyncDispose]() {

@@ -1,5 +1,7 @@
-/** F9 and F10: the broker is killed, or restarted in an orderly way, while messages flow. */
+/** F9 to F11: the broker is killed, or restarted in an orderly way, while messages flow. */
 import { expect } from 'vitest'
+import { connect } from '../../../src/index.ts'
+import { startRedis } from '../../support/redis.ts'
 import { waitFor } from '../../support/wait.ts'
 import { faults, noFaults } from '../ledger.ts'
 import { consume, produce } from '../load.ts'
@@ -13,7 +15,20 @@ export const brokerKills = (victim: Victim, scale: Scale): Promise<Row> => losse
 
 export const brokerRestarts = (victim: Victim, scale: Scale): Promise<Row> => losses(victim, 'stop', scale === 'long' ? victim.restarts : 1)
 
-async function losses(victim: Victim, how: 'kill' | 'stop', times: number): Promise<Row> {
+/** A Redis that syncs once a second, killed: what it has answered is in the page cache, and only a loss of power would take it. */
+export async function lateSyncs(_: Victim, scale: Scale): Promise<Row> {
+  await using server = await startRedis(['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''])
+  const warnings: string[] = []
+  await using connection = connect(server.url, {
+    onEvent: (event) => void (event.type === 'warning' && warnings.push(String(event.reason))),
+  })
+  await connection.ready()
+  await waitFor(() => warnings.some((warning) => warning.includes('appendfsync everysec')), { what: 'a warning' })
+  const row = await losses(server, 'kill', scale === 'long' ? 10 : 1)
+  return { ...row, seen: `${row.seen}; a warning at connect says that a loss of power takes the last second` }
+}
+
+async function losses(victim: Pick<Victim, 'url' | 'kill' | 'stop' | 'start'>, how: 'kill' | 'stop', times: number): Promise<Row> {
   await using world = new World(victim.url)
   const ledger = world.ledger('producer')
   const publisher = world.connect()

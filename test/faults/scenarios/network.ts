@@ -1,7 +1,7 @@
-/** F12 and F13: connections are cut, and go silent. */
+/** F12 to F14: connections are cut, go silent, and are slow. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'vitest'
-import { queue } from '../../../src/index.ts'
+import { type ConnectionOptions, queue } from '../../../src/index.ts'
 import { startTcpProxy } from '../../support/tcp-proxy.ts'
 import { waitFor } from '../../support/wait.ts'
 import { faults, noFaults } from '../ledger.ts'
@@ -9,7 +9,7 @@ import { consume, produce } from '../load.ts'
 import { type Row, type Scale, World } from '../world.ts'
 import type { Victim } from '../victim.ts'
 
-const through = (url: string, port: number): string => {
+export const through = (url: string, port: number): string => {
   const cut = new URL(url)
   cut.port = `${port}`
   return cut.href
@@ -130,5 +130,43 @@ export async function blackHole(victim: Victim, scale: Scale): Promise<Row> {
     did: `${directions.map((direction) => NAMES[direction]).join(', ')}, with a heartbeat of ${heartbeatMs} ms`,
     verdict,
     seen: `noticed: ${noticed.join(', ')}; ${settledLate} publishes rejected at their deadline, none hung`,
+  }
+}
+
+/** Bodies of 64 KB over a link that carries less than four of them a second: nobody is taken for dead, and little is kept in memory. */
+export async function slowLink(victim: Victim, scale: Scale): Promise<Row> {
+  const { count, heartbeatMs } = { count: scale === 'long' ? 60 : 12, heartbeatMs: 1_500 }
+  const bytesPerSecond = 300_000
+  await using world = new World(victim.url)
+  await using proxy = await startTcpProxy(victim.port)
+  const url = through(victim.url, proxy.port)
+  const ledger = world.ledger('producer')
+  const own = world.ledger('consumer')
+  const downs: string[] = []
+  const onEvent: ConnectionOptions['onEvent'] = (event) => void (event.type === 'down' && downs.push(String(event.error)))
+  const publisher = world.connect({ url, heartbeatMs, onEvent })
+  const connection = world.connect({ url, heartbeatMs, onEvent })
+  await connection.declare(world.queue)
+  await publisher.ready()
+  proxy.slow(bytesPerSecond)
+  let left = count
+  const bodyOf = (id: string): string => id.padEnd(64 * 1024, ' ')
+  const idOf = (body: string): string => body.slice(0, body.indexOf(' '))
+  const rssBefore = process.memoryUsage.rss()
+  const begin = performance.now()
+  const producing = produce({ connection: publisher, queue: world.queue, ledger, name: 'p', window: 10, more: () => left-- > 0, bodyOf })
+  // Handled later than all is there, so that a full window is on the way at once.
+  await producing
+  await consume({ connection, queue: world.queue, ledger: own, prefetch: 100, idOf })
+  await waitFor(() => own.count('acked') >= count, { what: 'all to be handled', deadlineMs: 300_000 })
+  const grownMiB = Math.round((process.memoryUsage.rss() - rssBefore) / 1024 / 1024)
+  ledger.write('end')
+  const verdict = await world.drained(idOf)
+  expect(downs).toEqual([])
+  expect(faults(verdict)).toEqual(noFaults)
+  return {
+    did: `${count} bodies of 64 KiB at ${bytesPerSecond / 1_000} kB/s each way, with a heartbeat of ${heartbeatMs} ms`,
+    verdict,
+    seen: `${Math.round((performance.now() - begin) / 1_000)} s, and no connection was taken for dead; memory grew by ${Math.max(0, grownMiB)} MiB`,
   }
 }
