@@ -10,6 +10,7 @@ import type { RabbitServer } from '../../test/support/rabbitmq.ts'
 import { waitFor } from '../../test/support/wait.ts'
 import { fileOf, runJson } from './children.ts'
 import { type BenchOptions, median, printTable, rateOf, thousands } from './report.ts'
+import type { Latency } from './steady.ts'
 import type { Measured } from './workload.ts'
 
 interface Broker {
@@ -17,11 +18,6 @@ interface Broker {
   readonly url: string
   readonly pid: number
   readonly type: 'classic' | 'quorum'
-}
-
-interface Latency {
-  readonly p50Ms: number
-  readonly p99Ms: number
 }
 
 /** Each can be had alone: `npm run bench -- broker-latency`. */

@@ -16,16 +16,18 @@ export interface BenchOptions {
 /** Debian's, which has Kombu and pika. */
 export const PYTHON = '/usr/bin/python3'
 
+/** Of a package installed here. */
+export function versionOf(name: string): string {
+  const manifest = join(import.meta.dirname, '../../node_modules', name, 'package.json')
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version
+}
+
 export async function machine(rabbit: RabbitServer): Promise<string> {
-  const version = (name: string): string => {
-    const manifest = join(import.meta.dirname, '../../node_modules', name, 'package.json')
-    return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version
-  }
   const python = execFileSync(PYTHON, ['-c', 'import kombu, pika; print(f"Kombu {kombu.__version__}, pika {pika.__version__}")'], {
     encoding: 'utf8',
   }).trim()
   const rabbitVersion = (await rabbit.ctl('version')).trim()
-  const peers = ['amqplib', 'rabbitmq-client', '@cloudamqp/amqp-client'].map((name) => `${name} ${version(name)}`).join(', ')
+  const peers = ['amqplib', 'rabbitmq-client', '@cloudamqp/amqp-client'].map((name) => `${name} ${versionOf(name)}`).join(', ')
   return `Node ${process.versions.node}, RabbitMQ ${rabbitVersion}, ${peers}, ${python}; ${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB.`
 }
 
