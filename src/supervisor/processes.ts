@@ -3,8 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 import type { Guard } from './guard.ts'
-import type { CpuProfile } from './hang/hottest.ts'
-import { INSPECTOR_FLAGS, inspected } from './hang/profile.ts'
+import { INSPECTOR_FLAGS, inspected, type Look } from './hang/profile.ts'
 import type { FromChild, Role, ToChild } from './protocol.ts'
 import { passLines } from './stderr.ts'
 import type { Surroundings } from './surroundings.ts'
@@ -48,8 +47,8 @@ export interface ProcessEnd {
 export interface Process {
   readonly pid: number | undefined
   send(message: ToChild): void
-  /** What it does while it does not answer. Absent where it is no process of Node's. */
-  readonly profile?: () => Promise<CpuProfile | undefined>
+  /** Looks into it while it does not answer; once. Absent where it is no process of Node's. */
+  readonly look?: () => Look
   /** SIGKILL to the process and all that stayed in its process group. */
   kill(): void
 }
@@ -111,7 +110,7 @@ export function startProcess(request: SpawnRequest, options: ProcessOptions): Pr
       const whole = message.type === 'start' && places.length > 0 ? { ...message, listenFds: places } : message
       if (child.connected) child.send(whole, () => {})
     },
-    ...(pid !== undefined && { profile: () => inspector.profile(pid) }),
+    ...(pid !== undefined && { look: () => inspector.look(pid) }),
     kill: () => group.kill(),
   }
 }

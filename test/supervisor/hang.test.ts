@@ -59,9 +59,7 @@ test('of a heap that overflows the log says so, and stderr is whole', async () =
   const { units } = await h.ready()
   expect(units[0]?.restarts).toBe(1)
   const said = h.messages().join('\n')
-  expect(said).toMatch(
-    /web\.1 was killed by SIGABRT: Reached heap limit Allocation failed - JavaScript heap out of memory; it starts again/,
-  )
+  expect(said).toMatch(/web\.1 was killed by SIGABRT: [^\n]* - JavaScript heap out of memory; it starts again/)
   expect(said).toMatch(/^it is about to overflow$/m)
-  expect(said).toMatch(/^FATAL ERROR: Reached heap limit/m)
+  expect(said).toMatch(/^FATAL ERROR: /m)
 })

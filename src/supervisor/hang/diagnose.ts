@@ -2,6 +2,7 @@
 import { open, readFile } from 'node:fs/promises'
 import { sleep } from '../../core/clock.ts'
 import { type CpuProfile, type Hottest, hottest, placeOf } from './hottest.ts'
+import type { Look } from './profile.ts'
 
 export interface Diagnosis {
   /** What follows "It is". */
@@ -27,7 +28,7 @@ interface Details {
 
 const WATCH_MS = 200
 /** For an inspector to open that is about to. */
-const SOON_MS = 100
+const SOON_MS = 200
 /** USER_HZ, in which /proc counts; 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100
 /** Number of the system call openat(2). */
@@ -35,18 +36,19 @@ const OPENAT: Partial<Record<NodeJS.Architecture, number>> = { x64: 257, arm64: 
 const MOST_PATH = 4_096
 const MOST_COMMAND = 200
 
-/** `profile` is how to look into it where it is of our own. Undefined where there is no /proc, or no such process any more. */
-export async function diagnose(pid: number, profile?: () => Promise<CpuProfile | undefined>): Promise<Diagnosis | undefined> {
+/** `look` looks into it where it is of our own. Undefined where there is no /proc, or no such process any more. */
+export async function diagnose(pid: number, look?: () => Look): Promise<Diagnosis | undefined> {
   try {
     // Being profiled makes it run.
     const before = await sample(pid)
-    const recording = profile?.()
+    const looking = look?.()
     const details = await watch(pid, before)
     // A system call that blocks would keep us waiting for nothing.
-    const recorded = await (isBlocked(details) ? Promise.race([recording, sleep(SOON_MS)]) : recording)
-    const hot = recorded && hottest(recorded)
-    const text = describe(details, profile ? (hot ?? 'deaf') : undefined)
-    return { text, details: { ...details, ...hot }, ...(recorded && { profile: recorded }) }
+    const isDeaf = looking !== undefined && isBlocked(details) && !(await Promise.race([looking.opened, sleep(SOON_MS)]))
+    const profile = isDeaf ? undefined : await looking?.profile
+    const hot = profile && hottest(profile)
+    const text = describe(details, looking && (hot ?? 'deaf'))
+    return { text, details: { ...details, ...hot }, ...(profile && { profile }) }
   } catch {
     return undefined
   }
@@ -57,7 +59,7 @@ function describe({ state, cpuPercent, waitsIn, opens, runs }: Details, hot: Hot
   const where = hot === undefined || hot === 'deaf' ? '' : placeOf(hot)
   if (state === 'T' || state === 't') return 'stopped by a signal or a debugger'
   // On a busy machine a loop gets little of the CPU, but it always wants it.
-  if (cpuPercent >= 50 || state === 'R')
+  if (cpuPercent >= 30 || state === 'R')
     return `running without a pause (${cpuPercent} % of a CPU): a loop, or one very long computation${where}`
   if (where !== '') return `waiting${where}`
   if (opens !== undefined) return `waiting for ${opens} to open`

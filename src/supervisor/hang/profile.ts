@@ -15,8 +15,15 @@ const CHATTER = /^(?:Debugger (?:listening on|attached|ending on)|For help, see:
 export interface Inspected {
   /** Takes lines that it wrote to stderr, and leaves out those about the inspector, once that was asked for. */
   filter(lines: string): string
-  /** Undefined where there is none within the limit. To be asked for once. */
-  profile(pid: number): Promise<CpuProfile | undefined>
+  /** To be called once. */
+  look(pid: number): Look
+}
+
+export interface Look {
+  /** Whether it lets itself be looked into; false at the latest after `ANSWER_MS`. */
+  readonly opened: Promise<boolean>
+  /** Undefined where it does not, or stops answering. */
+  readonly profile: Promise<CpuProfile | undefined>
 }
 
 /** What a hang is doing is the same all the time. */
@@ -35,15 +42,17 @@ export function inspected(): Inspected {
       if (found !== undefined) url.resolve(found)
       return lines.replace(CHATTER, '')
     },
-    async profile(pid) {
+    look(pid) {
       asked = true
       try {
         process.kill(pid, 'SIGUSR1')
-        const opened = await within(ANSWER_MS, url.promise)
-        return opened === undefined ? undefined : await record(opened)
       } catch {
-        // It is gone, or does not answer: there is nothing to be had.
-        return undefined
+        // It is gone.
+      }
+      const opened = within(ANSWER_MS, url.promise)
+      return {
+        opened: opened.then((found) => found !== undefined),
+        profile: opened.then((found) => (found === undefined ? undefined : record(found))).catch(() => undefined),
       }
     },
   }

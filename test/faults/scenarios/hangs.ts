@@ -23,13 +23,13 @@ interface Kind {
   readonly profiled: boolean
 }
 
-/** V8 may have made one function of several, so that which of them it is in is not certain. */
+/** V8 may have made one function of several, so that which of them it is in is not certain; nor is on a busy machine whether it waits. */
 const PLACE = String.raw`, in [^"]+ \(\S*hangs\.ts:\d+\)`
 
 const KINDS: readonly Kind[] = [
-  { kind: 'busy', process: `running without a pause .*${PLACE}`, thread: PLACE, profiled: true },
-  { kind: 'microtasks', process: `running without a pause .*${PLACE}`, thread: PLACE, profiled: true },
-  { kind: 'atomics', process: `waiting${PLACE}`, thread: PLACE, profiled: true },
+  { kind: 'busy', process: `(?:running without a pause .*|waiting)${PLACE}`, thread: PLACE, profiled: true },
+  { kind: 'microtasks', process: `(?:running without a pause .*|waiting)${PLACE}`, thread: PLACE, profiled: true },
+  { kind: 'atomics', process: `(?:running without a pause .*|waiting)${PLACE}`, thread: PLACE, profiled: true },
   // Whether V8 gives up first is a matter of luck.
   {
     kind: 'garbage',
