@@ -2,27 +2,40 @@
 import { appendFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
+import { HTTP1 } from './clients.ts'
+import { HTTP2 } from './http2-clients.ts'
+import { nextServer } from './next.ts'
 import { type Storm, storm } from './storm.ts'
 
 const isLong = process.env['OMNIBUS_FAULTS'] === 'long'
 const REPORT = process.env['OMNIBUS_FAULTS_REPORT']
 
-const PLAIN = { protocol: 'HTTP/1.1', kind: 'process' } as const
+const PLAIN = { entry: async () => './web.ts', clients: HTTP1, kind: 'process', broker: 'the built-in broker' } as const
+const FOR_NEXT = ['keep-alive', 'closing', 'slow POST', 'events']
 
 describe.each([
-  { fault: 'F7 reload storm', broker: 'the built-in broker', ...PLAIN, reloads: isLong ? 200 : 5 },
-  { fault: 'F7 reload storm', broker: 'RabbitMQ', ...PLAIN, reloads: isLong ? 200 : 5 },
-  { fault: 'F7 reload storm, threads', broker: 'the built-in broker', ...PLAIN, kind: 'thread', reloads: isLong ? 50 : 3 },
-  { fault: 'F7 reload storm, HTTP/2', broker: 'the built-in broker', ...PLAIN, protocol: 'HTTP/2', reloads: isLong ? 50 : 3 },
-] as const)('$fault with messages on $broker', ({ fault, broker, reloads, ...how }) => {
-  test.runIf(broker !== 'RabbitMQ' || hasRabbit())(
+  { ...PLAIN, fault: 'F7 reload storm', reloads: isLong ? 200 : 5 },
+  { ...PLAIN, fault: 'F7 reload storm', broker: 'RabbitMQ', reloads: isLong ? 200 : 5 },
+  { ...PLAIN, fault: 'F7 reload storm, threads', kind: 'thread', reloads: isLong ? 50 : 3 },
+  { ...PLAIN, fault: 'F7 reload storm, HTTP/2', entry: async () => './http2.ts', clients: HTTP2, reloads: isLong ? 50 : 3 },
+  // Installing and building it takes minutes.
+  {
+    ...PLAIN,
+    fault: 'F7 reload storm, Next',
+    entry: nextServer,
+    clients: HTTP1.filter(({ name }) => FOR_NEXT.includes(name)),
+    reloads: isLong ? 50 : 0,
+  },
+] as const)('$fault with messages on $broker', ({ fault, broker, entry, clients, kind, reloads }) => {
+  test.runIf(reloads > 0 && (broker !== 'RabbitMQ' || hasRabbit()))(
     'loses no request, no connection and no message, and lets nothing grow',
     async () => {
-      const seen = await storm({ ...how, busUrl: broker === 'RabbitMQ' ? await sharedRabbit() : undefined, reloads, everyMs: 300 })
+      const busUrl = broker === 'RabbitMQ' ? await sharedRabbit() : undefined
+      const seen = await storm({ busUrl, entry: await entry(), clients, kind, reloads, everyMs: 300 })
       if (REPORT !== undefined) appendFileSync(REPORT, `${JSON.stringify({ fault, broker, ...row(seen, reloads) })}\n`)
       expect(seen).toMatchObject({ failures: [], lost: [], twice: [], consumers: 2, exitCode: 0 })
       if (seen.consumersAfter !== undefined) expect(seen.consumersAfter).toBe(0)
-      for (const { name } of seen.kinds) expect(seen.done.get(name), name).toBeGreaterThan(reloads)
+      for (const { name } of clients) expect(seen.done.get(name), name).toBeGreaterThan(reloads)
       const { descriptors, residentMb } = seen
       // A socket of a probe or a child that is just going may be open at either moment.
       expect(descriptors[1]).toBeLessThanOrEqual(descriptors[0] + 4)

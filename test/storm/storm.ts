@@ -7,13 +7,14 @@ import { omnibus, root, userFolder } from '../support/omnibus.ts'
 import { freePort } from '../support/ports.ts'
 import { waitFor } from '../support/wait.ts'
 import { Ticked, ticks } from './app/contracts.ts'
-import { HTTP1, type Kind, startClients, type Tally } from './clients.ts'
-import { HTTP2 } from './http2-clients.ts'
+import { type Kind, startClients, type Tally } from './clients.ts'
 
 export interface StormOptions {
   /** Undefined: the built-in broker, as a unit. */
   readonly busUrl: string | undefined
-  readonly protocol: 'HTTP/1.1' | 'HTTP/2'
+  /** Of the web app, absolute or from the folder of the app. */
+  readonly entry: string
+  readonly clients: readonly Kind[]
   /** Of the web workers. */
   readonly kind: 'process' | 'thread'
   readonly reloads: number
@@ -22,7 +23,6 @@ export interface StormOptions {
 }
 
 export interface Storm extends Tally {
-  readonly kinds: readonly Kind[]
   readonly published: number
   /** Confirmed and never handled. */
   readonly lost: readonly number[]
@@ -41,19 +41,18 @@ export interface Storm extends Tally {
 /** Before these many reloads the master is not warm. */
 const EARLY = 3
 
-export async function storm({ busUrl, protocol, kind, reloads, everyMs }: StormOptions): Promise<Storm> {
+export async function storm({ busUrl, entry, clients: kinds, kind, reloads, everyMs }: StormOptions): Promise<Storm> {
   const folder = userFolder('storm')
   cpSync(join(import.meta.dirname, 'app'), folder, { recursive: true })
   symlinkSync(join(root, 'node_modules', 'ws'), join(folder, 'node_modules', 'ws'))
   const port = await freePort()
   const url = busUrl ?? `omnibus://${folder}/.omnibus?spawn=false`
-  const env = { BUS_URL: busUrl, ENTRY: protocol === 'HTTP/2' ? './http2.ts' : './web.ts', KIND: kind }
+  const env = { BUS_URL: busUrl, ENTRY: entry, KIND: kind }
   await using master = omnibus(['serve', '-b', `127.0.0.1:${port}`], { cwd: folder, env })
   await master.line(/Listening on/)
   await using bus = createBus({ url, declares: [ticks], onEvent: () => undefined })
   await bus.ready()
   const watching = connect(url, { onEvent: () => undefined })
-  const kinds = protocol === 'HTTP/2' ? HTTP2 : HTTP1
   const clients = startClients(`http://127.0.0.1:${port}`, kinds)
 
   let published = 0
@@ -93,7 +92,6 @@ export async function storm({ busUrl, protocol, kind, reloads, everyMs }: StormO
   const counts = new Map<number, number>()
   for (const n of handled()) counts.set(n, (counts.get(n) ?? 0) + 1)
   return {
-    kinds,
     done: clients.done,
     failures: [...clients.failures, ...master.lines.filter((line) => /Reload (refused|stopped)/.test(line))],
     published,
