@@ -5,6 +5,7 @@ import { canMount, canTrace } from '../support/injection.ts'
 import { brokerKills, brokerRestarts, lateSyncs } from './scenarios/broker-loss.ts'
 import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
 import { fullOfLargeBodies, killedInLargeBodies } from './scenarios/large-bodies.ts'
+import { leak } from './scenarios/leak.ts'
 import { fullQueue, malformed, oversized } from './scenarios/messages.ts'
 import { hangs } from './scenarios/hangs.ts'
 import { treeKills } from './scenarios/kills.ts'
@@ -69,10 +70,13 @@ const storeScenarios: readonly (readonly [...Scenario<[]>, possible: boolean])[]
 const supervisorScenarios: readonly Scenario<[]>[] = [
   ['F4 any process killed', treeKills],
   ['F5 event loops hang', hangs],
+  ['F7 reloads without end', leak],
 ]
 
 const scale: Scale = process.env['OMNIBUS_FAULTS'] === 'long' ? 'long' : 'short'
 const TIMEOUT_MS = scale === 'long' ? 600_000 : 120_000
+/** A thousand reloads take their time. */
+const SUPERVISOR_TIMEOUT_MS = 3 * TIMEOUT_MS
 
 /** Runs one, and reports what it reached or that it failed. */
 async function reporting(broker: string, fault: string, scenario: () => Promise<Row>): Promise<void> {
@@ -110,6 +114,6 @@ export function storeFaults(): void {
 
 export function supervisorFaults(): void {
   describe('faults under the supervisor', () => {
-    it.each(supervisorScenarios)('%s', (fault, scenario) => reporting(builtin.name, fault, () => scenario(scale)), TIMEOUT_MS)
+    it.each(supervisorScenarios)('%s', (fault, scenario) => reporting(builtin.name, fault, () => scenario(scale)), SUPERVISOR_TIMEOUT_MS)
   })
 }
