@@ -1,8 +1,10 @@
 /** What all processes but the master and the hook host have in common: whose they are, where they run, what is in their environment. */
+import { channel } from 'node:diagnostics_channel'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import type { Problem } from '../core/errors.ts'
+import { WATCH_CHANNEL } from '../core/host.ts'
 import { type Field, record, show, text } from '../core/options.ts'
 import type { Environment } from './environment.ts'
 import type { OmnibusConfig, ResolvedProcesses } from './types.ts'
@@ -63,6 +65,8 @@ export function resolveProcesses(config: OmnibusConfig, { base, envFile, env, pr
 
 /** `NAME=value` lines, as Node's own `--env-file` reads them. */
 export function readEnvFile(file: string, at: string, problems: Problem[]): Readonly<Record<string, string>> {
+  // Under `dev` it is part of the config, also where it is yet to come.
+  channel(WATCH_CHANNEL).publish(file)
   try {
     return parseEnv(readFileSync(file, 'utf8')) as Record<string, string>
   } catch (error) {

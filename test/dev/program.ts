@@ -13,6 +13,7 @@ export const config = (workers: number): string => `
 import { defineConfig } from 'omnibus'
 import { onStarting } from './hooks/start.ts'
 export default defineConfig({
+  envFile: '.env',
   web: { entry: './web.ts', workers: ${workers} },
   consumers: { mail: { entry: './mail.ts' }, pool: { entry: './pool.ts', kind: 'thread', instances: 2 } },
   hooks: { onStarting },
@@ -26,6 +27,7 @@ export const Sent = event<string>('sent.v1')
 export const mail = queue('mail', { listensTo: [Sent] })
 `,
   'omnibus.config.ts': config(1),
+  '.env': 'GREETING=first\n',
   'hooks/start.ts': `
 import { Worker } from 'node:worker_threads'
 import { value } from '../deep/hook.ts'
@@ -71,6 +73,7 @@ const paths = {
   '/lazy': async () => (await import('./lazy.ts')).value,
   '/common': async () => common.value,
   '/linked': async () => linked,
+  '/env': async () => process.env['GREETING'],
   '/publish': async () => (await bus.publish(Sent, 'x')).id,
 }
 export default async (request, response) => response.end(await (paths[request.url] ?? paths['/handler'])())

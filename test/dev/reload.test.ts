@@ -118,6 +118,12 @@ test('the config itself', async () => {
   await status.line(/web\.2 +ready/)
 })
 
+test('the file of the environment', async () => {
+  house.write('.env', 'GREETING=second\n')
+  await house.answers('/env', 'second')
+  await house.said(/Reloaded in/)
+})
+
 test('a file that is written anew as it was is no change', async () => {
   house.write('handler.ts', `export const handle = () => 'edit 25'\n`)
   house.write('deep/value.ts', value('third'))
