@@ -110,8 +110,8 @@ describe('in the real process tree', () => {
     readonly called: (hook: string, given?: Readonly<Record<string, unknown>>) => Promise<Call>
   }
 
-  /** Each hook writes a line of its own file with what it was given; `more` is source that goes over it. */
-  async function serve(more = ''): Promise<Hooked> {
+  /** Each hook writes a line of its own file with what it was given; `more` is source that goes over it, `web` into the web part. */
+  async function serve(more = '', web = ''): Promise<Hooked> {
     const folder = tempDir('hooks')
     const port = await freePort()
     const file = join(folder, 'calls')
@@ -135,7 +135,7 @@ describe('in the real process tree', () => {
        const all = Object.fromEntries(${JSON.stringify(names)}.map((name) => [name, hook(name)]))
        export default {
          bus: { url: 'amqp://127.0.0.1:1' },
-         web: { entry: './web.ts', bind: '127.0.0.1:${port}', workers: 1, heartbeatTimeoutMs: 1000 },
+         web: { entry: './web.ts', bind: '127.0.0.1:${port}', workers: 1, heartbeatTimeoutMs: 1000, ${web} },
          restart: { minMs: 20 },
          hookTimeoutMs: 1000,
          hooks: { ...all, ${more} },
@@ -256,5 +256,25 @@ describe('in the real process tree', () => {
     server.signal('SIGTERM')
     await server.line(/"unit":"web.1".*hooks.workerExit did not return within/)
     expect(await server.exit()).toEqual({ code: 0, signal: null })
+  })
+
+  test('with threads, those of the process run in their host, the others in each thread', async () => {
+    await using hooked = await serve('', "kind: 'thread', workers: 2")
+    const { server, url, calls, called } = hooked
+    await server.line('Listening on')
+    const { given: host } = await called('onWorkerReady')
+    const { label, pid } = host
+    expect(label).toBe('web.1')
+    const given = (hook: string): unknown[] => calls(hook).map((call) => call.given)
+    expect(given('postFork')).toEqual([{ unit: 'web', label, pid }])
+    const threads = ['web.1.1', 'web.1.2'].map((thread) => ({ unit: 'web', label: thread, pid }))
+    expect(given('postWorkerInit').toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))).toEqual(threads)
+    for (let n = 0; n < 4; n++) expect((await fetch(url, { headers: { connection: 'close' } })).status).toBe(200)
+    await waitFor(() => calls('postRequest').length === 4, { what: 'a hook for each request' })
+    expect(new Set(calls('preRequest').map((call) => call.given['label']))).toEqual(new Set(['web.1.1', 'web.1.2']))
+    server.signal('SIGINT')
+    expect(await server.exit()).toEqual({ code: 0, signal: null })
+    expect(given('workerInt')).toEqual([{ unit: 'web', label, pid }])
+    expect(given('workerExit')).toEqual([{ unit: 'web', label, pid, code: 0 }])
   })
 })

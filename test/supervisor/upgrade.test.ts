@@ -34,16 +34,19 @@ export default async (request, response) => {
 interface Server {
   readonly folder: string
   readonly socket: string
+  /** With threads, in place of the socket. */
+  readonly other: string
   readonly url: string
   readonly master: Running
   readonly load: Load
 }
 
-async function serve(): Promise<Server> {
+async function serve(kind: 'process' | 'thread' = 'process'): Promise<Server> {
   const folder = userFolder('upgrade')
-  const port = await freePort()
+  const [port, otherPort] = [await freePort(), await freePort()]
   for (const [name, text] of Object.entries(FILES)) writeFileSync(join(folder, name), text)
-  const web = { entry: './web.ts', bind: [`127.0.0.1:${port}`, 'unix:web.sock'], workers: 2 }
+  const second = kind === 'thread' ? `127.0.0.1:${otherPort}` : 'unix:web.sock'
+  const web = { entry: './web.ts', kind, bind: [`127.0.0.1:${port}`, second], workers: 2 }
   const config = { web, consumers: { work: { entry: './work.ts' } }, pidFile: 'omnibus.pid', probes: `127.0.0.1:${await freePort()}` }
   const hooks = `hooks: { preExec() { appendFileSync('preExec', String(process.ppid)) } }`
   writeFileSync(
@@ -53,7 +56,8 @@ async function serve(): Promise<Server> {
   const master = omnibus(['serve'], { cwd: folder, env: { OMNIBUS_LOG: 'json' } })
   await master.line('Listening on')
   const url = `http://127.0.0.1:${port}`
-  return { folder, socket: join(folder, 'web.sock'), url, master, load: startLoad(url, { keepAlive: 6, closing: 6, posting: 2 }) }
+  const other = `http://127.0.0.1:${otherPort}`
+  return { folder, socket: join(folder, 'web.sock'), other, url, master, load: startLoad(url, { keepAlive: 6, closing: 6, posting: 2 }) }
 }
 
 /** The new master, once it is ready. */
@@ -111,6 +115,24 @@ describe('under load, without a request or a message lost,', () => {
     process.kill(second, 'SIGTERM')
     await waitFor(() => !isAlive(second) && !existsSync(socket), { what: 'the second to end, and its socket' })
     expect(existsSync(join(folder, 'omnibus.pid'))).toBe(false)
+  })
+
+  test('so they do where the web workers are threads, on each of several addresses', async () => {
+    const server = await serve('thread')
+    const { folder, master, load, other } = server
+    await using _ = master
+    expect(await ask(other)).toBe(String(master.pid))
+    const second = await upgrade(server)
+    await waitFor(() => load.seen.size === 2, { what: 'answers of both' })
+    master.signal('SIGWINCH')
+    await answeredBy(server, second)
+    expect(isAlive(master.pid)).toBe(true)
+    master.signal('SIGTERM')
+    expect(await master.exit()).toEqual({ code: 0, signal: null })
+    await nothingLost(server)
+    expect(await ask(other)).toBe(String(second))
+    process.kill(second, 'SIGTERM')
+    await waitFor(() => !isAlive(second) && !existsSync(join(folder, 'omnibus.pid')), { what: 'the second to end' })
   })
 
   test('HUP takes the work back, and TERM ends the second', async () => {
