@@ -41,7 +41,8 @@ function folder(): string {
 
 export async function startWorker(options: CeleryOptions): Promise<Running> {
   const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat', '--loglevel', 'INFO']
-  const worker = run('/usr/bin/python3', ['-m', 'celery', '-A', 'tasks', 'worker', '--pool', 'threads', '--concurrency', '4', ...quiet], {
+  // Not its pool of threads, which at times tells the broker of its acks 10 s late.
+  const worker = run('/usr/bin/python3', ['-m', 'celery', '-A', 'tasks', 'worker', '--concurrency', '2', ...quiet], {
     cwd: folder(),
     env: environment(options),
     label: 'celery-worker',

@@ -5,16 +5,18 @@ import { createBus, event, queue } from '../../src/index.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startBroker, type BrokerProcess } from '../support/broker.ts'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
+import { hasRedis, sharedRedis } from '../support/shared-redis.ts'
 import { unique } from '../bus/brokers.ts'
 import { type Answer, forwarding, startTarget, until } from './house.ts'
 
-describe.each(['the built-in broker', 'RabbitMQ'])('on %s', (where) => {
-  describe.runIf(where !== 'RabbitMQ' || hasRabbit())('', () => {
+describe.each(['the built-in broker', 'RabbitMQ', 'Redis'])('on %s', (where) => {
+  const isThere = where === 'RabbitMQ' ? hasRabbit() : where === 'Redis' ? hasRedis() : true
+  describe.runIf(isThere)('', () => {
     let broker: BrokerProcess | undefined
     let url = ''
     beforeAll(async () => {
-      if (where !== 'RabbitMQ') broker = await startBroker()
-      url = broker?.tcpUrl ?? (await sharedRabbit())
+      if (where === 'the built-in broker') broker = await startBroker()
+      url = broker?.tcpUrl ?? (await (where === 'Redis' ? sharedRedis() : sharedRabbit()))
     })
     afterAll(() => broker?.[Symbol.asyncDispose]())
 
