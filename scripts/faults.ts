@@ -17,7 +17,7 @@ if (wrong.length > 0) fail(`${wrong.join(', ')}: expected faults by their number
 
 const folder = mkdtempSync(join(tmpdir(), 'omnibus-faults-'))
 const report = join(folder, 'rows')
-const files = ['storm/storm', 'faults/builtin', 'faults/rabbitmq', 'faults/redis', 'faults/store', 'faults/supervisor'].map(
+const files = ['storm/storm', 'faults/builtin', 'faults/rabbitmq', 'faults/redis', 'faults/sqs', 'faults/store', 'faults/supervisor'].map(
   (name) => `test/${name}.test.ts`,
 )
 const chosen = wanted.length === 0 ? [] : ['-t', `\\b(${wanted.join('|')}) `]

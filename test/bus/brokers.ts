@@ -11,19 +11,19 @@ import { sharedSqs } from '../support/shared-sqs.ts'
 export interface BrokerUnderTest {
   readonly name: string
   readonly available: boolean
-  /** It has queues that are for one consumer alone. */
-  readonly exclusive: boolean
+  /** It has queues with a single active consumer. */
+  readonly single: boolean
   url(): Promise<string>
 }
 
 const builtinFolder = join(tempDir('builtin'), '.omnibus')
 
 export const brokers: readonly BrokerUnderTest[] = [
-  { name: 'memory', available: true, exclusive: true, url: async () => `memory:${process.pid}` },
-  { name: 'the built-in broker', available: true, exclusive: true, url: async () => `omnibus://${builtinFolder}` },
-  { name: 'RabbitMQ', available: hasRabbit(), exclusive: true, url: sharedRabbit },
-  { name: 'Redis', available: hasRedis(), exclusive: true, url: sharedRedis },
-  { name: 'SQS', available: true, exclusive: false, url: sharedSqs },
+  { name: 'memory', available: true, single: true, url: async () => `memory:${process.pid}` },
+  { name: 'the built-in broker', available: true, single: true, url: async () => `omnibus://${builtinFolder}` },
+  { name: 'RabbitMQ', available: hasRabbit(), single: true, url: sharedRabbit },
+  { name: 'Redis', available: hasRedis(), single: true, url: sharedRedis },
+  { name: 'SQS', available: true, single: false, url: sharedSqs },
 ]
 
 /** A bus that is closed with the test, and what it reported. */

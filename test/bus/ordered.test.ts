@@ -5,7 +5,7 @@ import { waitFor } from '../support/wait.ts'
 import { brokers, busOn, unique } from './brokers.ts'
 
 describe.each(brokers)('a queue with a single active consumer on $name', (broker) => {
-  const test = it.runIf(broker.available && broker.exclusive)
+  const test = it.runIf(broker.available && broker.single)
 
   async function setUp() {
     const Step = event<{ n: number }>(unique('step'))

@@ -51,6 +51,8 @@ export interface Verdict {
   readonly earlyAck: readonly string[]
   /** Overtook another message of its producer, though neither was redelivered. */
   readonly order: readonly string[]
+  /** The broker promises no order, so that there is nothing to overtake. */
+  readonly unordered?: true
   /** Publishes of a process that ended in order and never settled. */
   readonly stuck: readonly string[]
   /** Handlings beyond the first, and those to come of what is queued. Legal after a fault, within bounds. */

@@ -4,10 +4,12 @@ import { afterAll, beforeAll, describe, it } from 'vitest'
 import { canMount, canTrace } from '../support/injection.ts'
 import { brokerKills, brokerRestarts, lateSyncs } from './scenarios/broker-loss.ts'
 import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
+import { brokenEnvelopes } from './scenarios/envelopes.ts'
 import { fullOfLargeBodies, killedInLargeBodies } from './scenarios/large-bodies.ts'
 import { leak } from './scenarios/leak.ts'
 import { fullQueue, malformed, oversized } from './scenarios/messages.ts'
 import { hangs } from './scenarios/hangs.ts'
+import { frozenPastLease } from './scenarios/leases.ts'
 import { treeKills } from './scenarios/kills.ts'
 import { blackHole, cuts, slowLink } from './scenarios/network.ts'
 import { lockDrop, oneOwner } from './scenarios/ownership.ts'
@@ -18,7 +20,7 @@ import { blocked, deletedQueue, otherArguments, wrongPassword } from './scenario
 import { starvation } from './scenarios/starvation.ts'
 import { crashPoints, failingSyncs, powerLoss } from './scenarios/store.ts'
 import type { Reported } from './table.ts'
-import { builtin, type Kind, type Victim } from './victim.ts'
+import { builtin, type Kind, type Reachable, startSqsVictim, type Victim } from './victim.ts'
 import type { Row, Scale } from './world.ts'
 
 /** Where lines for the table go; set by scripts/faults.ts. */
@@ -50,6 +52,17 @@ const scenarios: readonly Scenario<[Victim]>[] = [
   ['F26 malformed messages', malformed],
   ['F27 oversized messages', oversized],
   ['F40 processors taken', starvation],
+]
+
+/** What clients can do wrong, and leases. */
+const sqsScenarios: readonly Scenario<[Reachable]>[] = [
+  ['F1 consumers killed', consumerStorm],
+  ['F2 producers killed', producerKills],
+  ['F3 graceful stop', gracefulStop],
+  ['F25 frozen past the lease', frozenPastLease],
+  ['F26 malformed messages', malformed],
+  ['F26 broken envelopes', brokenEnvelopes],
+  ['F27 oversized messages', oversized],
 ]
 
 /** On brokers of their own, started as each needs it. */
@@ -101,6 +114,17 @@ export function faultMatrix({ name, available, spared = [], longOnly = [], start
     const left = scale === 'long' ? spared : [...spared, ...longOnly]
     const possible = scenarios.filter(([fault]) => !left.some((name) => fault.startsWith(`${name} `)))
     it.each(possible)('%s', (fault, scenario) => reporting(name, fault, () => scenario(victim, scale)), TIMEOUT_MS)
+  })
+}
+
+export function sqsFaults(): void {
+  describe('faults on SQS', () => {
+    let victim: Reachable & AsyncDisposable
+    beforeAll(async () => {
+      victim = await startSqsVictim()
+    })
+    afterAll(() => victim?.[Symbol.asyncDispose]())
+    it.each(sqsScenarios)('%s', (fault, scenario) => reporting('SQS', fault, () => scenario(victim, scale)), TIMEOUT_MS)
   })
 }
 

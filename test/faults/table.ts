@@ -41,7 +41,9 @@ function rowsOf(text: string): string[][] {
 
 function cells({ fault, broker, did, seen, verdict }: Reported): string[] {
   const counts = verdict
-    ? [verdict.lost, verdict.unexpected, verdict.earlyAck, verdict.order, verdict.stuck].map(({ length }) => `${length}`)
+    ? [verdict.lost, verdict.unexpected, verdict.earlyAck, verdict.unordered ? undefined : verdict.order, verdict.stuck].map((ids) =>
+        ids ? `${ids.length}` : '',
+      )
     : Array<string>(5).fill('')
   return [fault, broker, did, ...counts, verdict ? `${verdict.duplicates}` : '', seen.replaceAll('|', '/')]
 }

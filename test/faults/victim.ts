@@ -6,11 +6,18 @@ import { have } from '../support/packages.ts'
 import { hasOwnRabbit, startRabbit } from '../support/rabbitmq.ts'
 import { SAFE, startRedis } from '../support/redis.ts'
 import { tempDir } from '../support/run-folder.ts'
+import { startSqs } from '../support/sqs.ts'
 import { waitFor } from '../support/wait.ts'
 import { type Counting, countBuiltin, countRabbit, countRedis } from './counted.ts'
 
-export interface Victim extends AsyncDisposable {
+/** All that faults of clients need of it. */
+export interface Reachable {
   readonly url: string
+  /** Larger bodies it does not take. @default any */
+  readonly maxBodyBytes?: number
+}
+
+export interface Victim extends Reachable, AsyncDisposable {
   readonly port: number
   /** The same where leases are short; absent where a connection's end is known at once. */
   readonly hasty?: string
@@ -120,6 +127,16 @@ export const redis: Kind = {
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     }
   },
+}
+
+/** An emulator, which nobody can kill or cut off in a way that the real one would be. */
+export async function startSqsVictim(): Promise<Reachable & AsyncDisposable> {
+  const emulator = await startSqs()
+  return {
+    url: `${emulator.url}&lease_seconds=2`,
+    maxBodyBytes: 500_000,
+    [Symbol.asyncDispose]: () => emulator[Symbol.asyncDispose](),
+  }
 }
 
 /** A built-in broker whose store may hold little, filled to raise the alarm. */

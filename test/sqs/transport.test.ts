@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { type Connection, type ConnectionOptions, type Delivery, type Queue, bind, connect, exchange, queue } from '../../src/index.ts'
 import { Connection as OwnConnection } from '../../src/core/connection.ts'
 import { createSqsTransport } from '../../src/transports/sqs/index.ts'
+import { bindingTags } from '../../src/transports/sqs/tags.ts'
 import { type SqsEmulator, startSqs } from '../support/sqs.ts'
 import { waitFor } from '../support/wait.ts'
 import { type Gate, openGate } from './gate.ts'
@@ -95,6 +96,47 @@ describe('bindings', () => {
     const { Attributes: attributes } = await other.getQueueAttributes({ QueueUrl: await urlOf(name), AttributeNames: ['All'] })
     expect(attributes).toMatchObject({ VisibilityTimeout: '77' })
     expect((await other.listQueueTags({ QueueUrl: await urlOf(name) })).Tags).toMatchObject({ team: 'python' })
+  })
+})
+
+describe('exclusive queues', () => {
+  const owned = (until: number) => ({ 'omnibus:owner': 'somebody', 'omnibus:until': String(until) })
+
+  it('are deleted by whoever finds them when their owner is gone, and not before', async () => {
+    const news = exchange(unique('news'), { type: 'fanout' })
+    const [dead, alive] = [unique('dead'), unique('alive')]
+    await other.createQueue({ QueueName: dead, tags: owned(Date.now() - 61_000) })
+    await other.createQueue({
+      QueueName: alive,
+      tags: {
+        ...owned(Date.now() + 120_000),
+        ...bindingTags(alive, { exchange: news.name, type: 'fanout', routingKey: '', arguments: {} }),
+      },
+    })
+    const here = connection()
+    expect(await here.publish(news.name, '', 'm')).toEqual({ routed: true })
+    expect(emulator.server.inspectQueue(dead)).toBeUndefined()
+    expect(held(alive).ready).toHaveLength(1)
+    await expect(here.get(alive)).rejects.toMatchObject({ replyCode: 405 })
+  })
+
+  it('go with the process that made them, and are renewed until then', async () => {
+    const here = connection()
+    const name = (await consuming(here, '')).consumer.queueName
+    const { Tags: tags } = await other.listQueueTags({ QueueUrl: await urlOf(name) })
+    expect(Number(tags?.['omnibus:until'])).toBeGreaterThan(Date.now() + 60_000)
+    await here.close()
+    expect(emulator.server.inspectQueue(name)).toBeUndefined()
+  })
+
+  it("are never made of a queue that is everybody's", async () => {
+    const name = unique('shared')
+    const here = connection()
+    await here.declare(queue(name))
+    await expect(here.consume(queue(name, { exclusive: true }), () => undefined)).rejects.toMatchObject({
+      replyCode: 406,
+      argument: 'exclusive',
+    })
   })
 })
 

@@ -28,9 +28,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
 
 /** Throws `UnsupportedError` naming what it is. */
 export function checkQueue(queue: Queue): void {
-  const subject = queue.name === '' ? 'A server-named queue, as broadcast() has one,' : `Queue "${queue.name}"`
-  const cannot = (what: string): UnsupportedError => new UnsupportedError(`${subject} cannot be on SQS: ${what}`)
-  if (queue.exclusive || queue.name === '') throw cannot('its queues do not end with their connection, so none is exclusive')
+  const cannot = (what: string): UnsupportedError => new UnsupportedError(`Queue "${queue.name}" cannot be on SQS: ${what}`)
   if (queue.autoDelete) throw cannot('its queues stay when their last consumer goes, so autoDelete cannot be kept')
   const argument = Object.keys(queue.arguments).find((name) => !KEPT.has(name))
   if (argument !== undefined) throw cannot(`it has no ${argument}${INSTEAD[argument] === undefined ? '' : `; ${INSTEAD[argument]}`}`)

@@ -9,6 +9,8 @@ export interface KnownQueue {
   /** Undefined where nobody of ours has declared it. */
   readonly arguments: Headers | undefined
   readonly bindings: readonly TaggedBinding[]
+  /** The session it is exclusive to, if any. */
+  readonly owner: string | undefined
   /** Declared here, where we may not write tags: other processes do not see them. */
   readonly unwritten: Tags
   /** When its tags were read; `-Infinity` for a queue that was only looked up. */

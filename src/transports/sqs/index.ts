@@ -16,9 +16,9 @@ const capabilities: Capabilities = Object.freeze({
   messageTtl: false,
   deadLetterExchange: true,
   deliveryCount: true,
-  exclusiveQueues: false,
+  exclusiveQueues: true,
   routedKnown: true,
-  directReply: false,
+  directReply: true,
 })
 
 /** A transport with directories of its own: sessions of the same URL share one, which lives as long as the transport. */

@@ -1,6 +1,6 @@
-import type { Clock } from '../../core/clock.ts'
+import type { Clock, Timer } from '../../core/clock.ts'
 import { ClosedError, ConnectionError } from '../../core/errors.ts'
-import type { Session } from '../../core/transport.ts'
+import type { Session, SubscribeOptions, Subscription } from '../../core/transport.ts'
 import type { Address } from './address.ts'
 import type { Client } from './client.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -9,6 +9,7 @@ import { Holding } from './held.ts'
 import type { Identities } from './message.ts'
 import { Publisher } from './publisher.ts'
 import { Receiver } from './receiver.ts'
+import { requester } from './requester.ts'
 import { type SqsSubscription, subscribe } from './subscription.ts'
 import { Topology } from './topology.ts'
 
@@ -22,6 +23,8 @@ export interface SqsSessionOptions {
   readonly clock: Clock
 }
 
+/** Any time: see `stayAlive`. Milliseconds. */
+const LONG_MS = 3_600_000
 /** How long one fetch looks: a short poll asks only some of SQS's servers, and may miss what is there. Seconds. */
 const FETCH_WAIT = 1
 
@@ -43,6 +46,13 @@ export function sqsSession({ client, address, directory, identities, wait, clock
   let isDead = false
   let closing: Promise<void> | undefined
 
+  let alive: Timer
+  /** As an open socket does for other brokers: a process that has not closed its connection goes on. */
+  const stayAlive = (): void => {
+    alive = clock.after(LONG_MS, stayAlive)
+  }
+  stayAlive()
+
   const run = async <T>(operation: () => Promise<T>): Promise<T> => {
     if (isDead) throw new ConnectionError('The SQS session is dead')
     if (!open) throw new ClosedError('The SQS session is closed')
@@ -52,6 +62,7 @@ export function sqsSession({ client, address, directory, identities, wait, clock
   const stop = (): void => {
     open = false
     isDead = true
+    alive.cancel()
     for (const [subscription, forget] of subscriptions) {
       subscription.stop()
       forget()
@@ -62,35 +73,40 @@ export function sqsSession({ client, address, directory, identities, wait, clock
     open = false
     await Promise.all([...subscriptions].map(([subscription, forget]) => subscription.cancel().finally(forget)))
     await holding.end()
+    await topology.end()
     client.close()
+    alive.cancel()
+  }
+
+  const listen = async (options: SubscribeOptions): Promise<Subscription> => {
+    const name = topology.nameOf(options.queue)
+    let counted = true
+    const forget = (): void => {
+      subscriptions.delete(subscription)
+      if (counted) directory.countConsumer(name, -1)
+      counted = false
+    }
+    const onCancelled = (reason: string): void => {
+      forget()
+      options.onCancelled(reason)
+    }
+    const subscription = await subscribe({ ...options, onCancelled }, polling)
+    directory.countConsumer(name, 1)
+    subscriptions.set(subscription, forget)
+    return { cancel: () => subscription.cancel().finally(forget) }
+  }
+
+  const publish: Session['publish'] = (messages, settled) => {
+    if (open) publisher.publish(messages, (message, result) => client.open && settled(message, result))
   }
 
   return {
     declareExchange: (exchange) => run(() => topology.declareExchange(exchange)),
     declareQueue: (queue) => run(() => topology.declareQueue(queue)),
     unbind: (queue, exchange, routingKey, bindingArguments) => run(() => topology.unbind(queue, exchange, routingKey, bindingArguments)),
-    publish(messages, settled) {
-      if (!open) return
-      publisher.publish(messages, (message, result) => client.open && settled(message, result))
-    },
-    subscribe: (options) =>
-      run(async () => {
-        const name = topology.nameOf(options.queue)
-        let counted = true
-        const forget = (): void => {
-          subscriptions.delete(subscription)
-          if (counted) directory.countConsumer(name, -1)
-          counted = false
-        }
-        const onCancelled = (reason: string): void => {
-          forget()
-          options.onCancelled(reason)
-        }
-        const subscription = await subscribe({ ...options, onCancelled }, polling)
-        directory.countConsumer(name, 1)
-        subscriptions.set(subscription, forget)
-        return { cancel: () => subscription.cancel().finally(forget) }
-      }),
+    publish,
+    requests: (handlers) => requester({ topology, listen, publish }, handlers),
+    subscribe: (options) => run(() => listen(options)),
     get: (queue) =>
       run(async () => {
         const source = { url: await topology.urlOf(queue), queue }
@@ -127,7 +143,7 @@ export function sqsSession({ client, address, directory, identities, wait, clock
       stop()
       // What is held need not wait for the end of its lease: where SQS still hears us, others have it at once.
       client.leave()
-      void holding.end().then(() => client.close())
+      void Promise.all([holding.end(), topology.end()]).then(() => client.close())
     },
     dead: stop,
   }

@@ -19,6 +19,8 @@ export interface TaggedBinding {
 
 const ARGUMENTS = 'omnibus:arguments'
 const BINDING = 'omnibus:binding:'
+const OWNER = 'omnibus:owner'
+const UNTIL = 'omnibus:until'
 const VALUE_LENGTH = 256
 export const MOST_TAGS = 50
 
@@ -29,6 +31,17 @@ export function argumentTags(given: Headers): Tags {
 export function bindingTags(queue: string, binding: TaggedBinding): Tags {
   const { exchange, type, routingKey, arguments: given } = binding
   return pieces(keyOf(queue, binding), writeJsonHeaders({ exchange, type, routingKey, arguments: given }))
+}
+
+/** Of an exclusive queue: whose it is, and until when that is sure. Milliseconds since 1970. */
+export function ownerTags(owner: string, until: number): Tags {
+  return { [OWNER]: owner, [UNTIL]: String(Math.round(until)) }
+}
+
+/** Undefined for a queue that is everybody's. */
+export function ownerIn(tags: Tags): { readonly owner: string; readonly until: number } | undefined {
+  const { [OWNER]: owner, [UNTIL]: until } = tags
+  return owner === undefined ? undefined : { owner, until: Number(until) || 0 }
 }
 
 /** The names of a binding's tags among those of its queue. */

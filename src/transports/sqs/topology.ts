@@ -1,15 +1,18 @@
-import type { Exchange, Queue } from '../../core/entities.ts'
+import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
+import type { Exchange, Queue } from '../../core/entities.ts'
 import { TopologyError } from '../../core/errors.ts'
 import type { Headers, Outgoing } from '../../core/message.ts'
 import type { QueueState } from '../../core/transport.ts'
 import type { Address } from './address.ts'
 import type { Client } from './client.ts'
 import { attributesOf, checkExchange, checkQueue, checkSame, waitingQueue } from './declaration.ts'
-import type { Directory, KnownQueue } from './directory.ts'
+import type { Directory } from './directory.ts'
+import { ExclusiveQueues } from './exclusive.ts'
 import { SqsFailure, topologyError } from './failure.ts'
 import { isFifo, sqsName } from './names.ts'
-import { type TaggedBinding, type Tags, argumentsIn, argumentTags, bindingsIn, bindingTags, MOST_TAGS, tagsOfBinding } from './tags.ts'
+import { type Freshness, Tagging } from './tagging.ts'
+import { argumentsIn, argumentTags, bindingTags, MOST_TAGS, type TaggedBinding, type Tags, tagsOfBinding } from './tags.ts'
 
 /** Where one copy of a message goes. */
 export interface Target {
@@ -20,25 +23,27 @@ export interface Target {
   readonly delayMs: number
 }
 
-/** How old what we know of other processes' bindings may be. Milliseconds. */
-const LIST_FRESH_MS = 10_000
-/** The same for the tags of a queue that was read before: SQS answers few questions about tags. Milliseconds. */
-const TAGS_FRESH_MS = 60_000
-/** When a message finds no queue, it is looked closer. Milliseconds. */
-const LOOK_AGAIN_MS = 1_000
-const AT_ONCE = 5
+/** How old what we know of other processes' queues may be: SQS answers few questions about tags. */
+const USUAL: Freshness = { listMs: 10_000, tagsMs: 60_000 }
+/** Where a message finds no queue. */
+const CLOSE: Freshness = { listMs: 1_000, tagsMs: 10_000 }
+const AT_ONCE: Freshness = { listMs: 0, tagsMs: 0 }
+/** What lies in an exclusive queue goes by itself when nobody deletes it. */
+const LEFT_OVER_SECONDS = 3_600
 
 export class Topology {
   readonly #client: Client
   readonly #directory: Directory
   readonly #address: Address
-  readonly #clock: Clock
+  readonly #tagging: Tagging
+  readonly #exclusive: ExclusiveQueues
 
   constructor(client: Client, directory: Directory, address: Address, clock: Clock) {
     this.#client = client
     this.#directory = directory
     this.#address = address
-    this.#clock = clock
+    this.#tagging = new Tagging(client, directory, address, clock)
+    this.#exclusive = new ExclusiveQueues(clock, (url, tags) => this.#tagging.write(url, tags).catch(() => undefined))
   }
 
   async declareExchange(exchange: Exchange): Promise<void> {
@@ -58,24 +63,27 @@ export class Topology {
       return { name: queue.name, messages: 0, consumers: 0 }
     }
     for (const { exchange } of queue.bindings) await this.declareExchange(exchange)
-    if (queue.exclusive || queue.name === '') checkQueue(queue)
-    const name = this.nameOf(queue.name)
+    const named = queue.name === '' ? { ...queue, name: `amq-gen-${randomUUID()}` } : queue
+    const name = this.nameOf(named.name)
+    const exclusive = queue.exclusive || queue.name === ''
     try {
-      const url = (await this.#lookUp(name)) ?? (await this.#create(name, queue))
-      await this.#tag(name, url, queue)
+      const found = await this.#lookUp(name)
+      if (found !== undefined) this.#checkOwner(named.name, exclusive)
+      const url = found ?? (await this.#create(name, named, exclusive))
+      await this.#tag(name, url, named, exclusive)
     } catch (error) {
-      throw topologyError(`Declaring queue "${queue.name}" was refused`, error)
+      throw topologyError(`Declaring queue "${named.name}" was refused`, error)
     }
-    return this.inspect(queue.name)
+    return this.inspect(named.name)
   }
 
   async unbind(queue: string, exchange: string, routingKey: string, bindingArguments: Headers): Promise<void> {
     const name = this.nameOf(queue)
     const url = await this.#lookUp(name)
     if (url === undefined) return
-    const tags = await this.#tagsOf(url)
+    const tags = await this.#tagging.read(url)
     const gone = tagsOfBinding(name, { exchange, routingKey, arguments: bindingArguments }, tags)
-    await this.#untag(name, url, tags, gone)
+    await this.#tagging.remove(name, url, tags, gone)
   }
 
   async inspect(queue: string): Promise<QueueState> {
@@ -95,7 +103,7 @@ export class Topology {
   /** An exchange is where a binding names it, or one of our own has declared it. */
   async inspectExchange(exchange: string): Promise<void> {
     if (exchange === '' || (await this.#directory.find(exchange))) return
-    await this.#refresh(LOOK_AGAIN_MS, LIST_FRESH_MS)
+    await this.#tagging.refresh(CLOSE)
     if (await this.#directory.find(exchange)) return
     throw new TopologyError(`There is no exchange "${exchange}" known to this process, nor on the queues of SQS`, 404)
   }
@@ -106,23 +114,28 @@ export class Topology {
     const name = this.nameOf(queue)
     const url = await this.#lookUp(name)
     if (url === undefined) return
-    this.#directory.removeQueue(name)
+    this.#checkOwner(queue)
     try {
-      await this.#client.call((sqs) => sqs.deleteQueue({ QueueUrl: url }))
+      await this.#delete(name, url)
     } catch (error) {
-      if (!(error instanceof SqsFailure && error.kind === 'gone')) throw topologyError(`Deleting queue "${queue}" was refused`, error)
+      throw topologyError(`Deleting queue "${queue}" was refused`, error)
     }
+  }
+
+  /** Deletes what is exclusive to this session. Never rejects: what is left over is deleted by whoever finds it. */
+  async end(): Promise<void> {
+    await Promise.all(this.#exclusive.end().map(([name, url]) => this.#delete(name, url).catch(() => undefined)))
   }
 
   /** With its bindings, on whatever queue they are. */
   async deleteExchange(exchange: string): Promise<void> {
-    await this.#refresh(0, 0)
+    await this.#tagging.refresh(AT_ONCE)
     for (const [name, { url, bindings }] of this.#directory.queues()) {
       const gone = bindings.filter((binding) => binding.exchange === exchange)
       if (gone.length === 0) continue
-      const tags = await this.#tagsOf(url)
+      const tags = await this.#tagging.read(url)
       const keys = gone.flatMap((binding) => tagsOfBinding(name, binding, tags))
-      await this.#untag(name, url, tags, keys)
+      await this.#tagging.remove(name, url, tags, keys)
     }
     this.#directory.removeExchange(exchange)
   }
@@ -131,12 +144,12 @@ export class Topology {
   async targets({ exchange, routingKey, properties }: Outgoing): Promise<readonly Target[] | undefined> {
     if (exchange === '') return this.#targetsOfQueue(routingKey)
     const route = (): Promise<readonly string[] | undefined> => this.#directory.route(exchange, routingKey, properties.headers)
-    if (this.#directory.listedAt === -Infinity) await this.#refresh(LIST_FRESH_MS, TAGS_FRESH_MS)
+    if (this.#directory.listedAt === -Infinity) await this.#tagging.refresh(USUAL)
     let names = await route()
     if (names === undefined || names.length === 0) {
-      await this.#refresh(LOOK_AGAIN_MS, LIST_FRESH_MS)
+      await this.#tagging.refresh(CLOSE)
       names = await route()
-    } else void this.#refresh(LIST_FRESH_MS, TAGS_FRESH_MS).catch(() => undefined)
+    } else void this.#tagging.refresh(USUAL).catch(() => undefined)
     return names?.map((name) => ({
       url: this.#directory.queue(name)!.url,
       fifo: isFifo(name),
@@ -145,11 +158,12 @@ export class Topology {
     }))
   }
 
-  /** Rejects with `TopologyError` 404. */
+  /** For those who read from it. Rejects with `TopologyError` 404, and 405 where it is exclusive to another session. */
   async urlOf(queue: string): Promise<string> {
     const url = await this.#lookUp(this.nameOf(queue))
-    if (url !== undefined) return url
-    throw missing(queue)
+    if (url === undefined) throw missing(queue)
+    this.#checkOwner(queue)
+    return url
   }
 
   /** SQS says there is no such queue any more. */
@@ -185,7 +199,7 @@ export class Topology {
     if (known) return known.url
     try {
       const { QueueUrl: url } = await this.#client.call((sqs) => sqs.getQueueUrl({ QueueName: name }))
-      if (url !== undefined) this.#directory.setQueue(name, { url, arguments: undefined, bindings: [], unwritten: {}, readAt: -Infinity })
+      if (url !== undefined) await this.#tagging.learn(name, url)
       return url
     } catch (error) {
       if (error instanceof SqsFailure && error.kind === 'gone') return undefined
@@ -193,7 +207,27 @@ export class Topology {
     }
   }
 
-  async #create(name: string, queue: Queue): Promise<string> {
+  async #delete(name: string, url: string): Promise<void> {
+    this.#directory.removeQueue(name)
+    this.#exclusive.remove(name)
+    try {
+      await this.#client.call((sqs) => sqs.deleteQueue({ QueueUrl: url }))
+    } catch (error) {
+      if (!(error instanceof SqsFailure && error.kind === 'gone')) throw error
+    }
+  }
+
+  #checkOwner(queue: string, exclusive?: boolean): void {
+    const owner = this.#directory.queue(this.nameOf(queue))?.owner
+    if (owner !== undefined && owner !== this.#exclusive.owner)
+      throw new TopologyError(`Queue "${queue}" is exclusive to another connection`, 405)
+    if (exclusive === undefined || exclusive === (owner !== undefined)) return
+    throw new TopologyError(`Queue "${queue}" exists and is ${exclusive ? 'not ' : ''}exclusive, declared otherwise`, 406, {
+      argument: 'exclusive',
+    })
+  }
+
+  async #create(name: string, queue: Queue, exclusive: boolean): Promise<string> {
     if (this.#address.predefined)
       throw new TopologyError(`Queue "${queue.name}" is not among predefined_queues, and no other is created`, 404)
     checkQueue(queue)
@@ -203,21 +237,22 @@ export class Topology {
         Attributes: {
           VisibilityTimeout: String(this.#address.visibilityTimeout),
           ...(isFifo(name) ? { FifoQueue: 'true' } : {}),
+          ...(exclusive ? { MessageRetentionPeriod: String(LEFT_OVER_SECONDS) } : {}),
           ...attributesOf(queue),
         },
-        tags: { ...argumentTags(queue.arguments) },
+        tags: { ...argumentTags(queue.arguments), ...(exclusive ? this.#exclusive.tags : {}) },
       }),
     )
     return url!
   }
 
   /** Adds what is declared and not there. Without the right to, it holds for this process alone. */
-  async #tag(name: string, url: string, queue: Queue): Promise<void> {
+  async #tag(name: string, url: string, queue: Queue, exclusive: boolean): Promise<void> {
     const declared = queue.bindings.flatMap(({ exchange, routingKey, arguments: given }): TaggedBinding[] =>
       // Every queue is bound to the default exchange by its name, and by nothing else.
       exchange.name === '' ? [] : [{ exchange: exchange.name, type: exchange.type, routingKey, arguments: given }],
     )
-    const tags = await this.#tagsOf(url)
+    const tags = await this.#tagging.read(url)
     const existing = argumentsIn(tags)
     if (existing) checkSame(queue.name, existing, queue.arguments)
     checkQueue(queue)
@@ -233,88 +268,8 @@ export class Topology {
         `Queue "${queue.name}" has too many bindings: SQS keeps ${MOST_TAGS} tags of 256 characters, and they need ${Object.keys(all).length}`,
         406,
       )
-    const written =
-      Object.keys(added).length === 0 ||
-      (await this.#permitted(() => this.#client.call((sqs) => sqs.tagQueue({ QueueUrl: url, Tags: added }))))
-    this.#directory.setQueue(name, this.#known(url, tags, written ? {} : added, added))
-  }
-
-  async #untag(name: string, url: string, tags: Tags, keys: readonly string[]): Promise<void> {
-    if (keys.length > 0) await this.#permitted(() => this.#client.call((sqs) => sqs.untagQueue({ QueueUrl: url, TagKeys: [...keys] })))
-    const without = (all: Tags): Tags => Object.fromEntries(Object.entries(all).filter(([key]) => !keys.includes(key)))
-    this.#directory.setQueue(name, this.#known(url, without(tags), without(this.#directory.queue(name)?.unwritten ?? {})))
-  }
-
-  /** Reads what other processes have declared: queues that are new, and those whose tags were read too long ago. */
-  async #refresh(listFreshMs: number, tagsFreshMs: number): Promise<void> {
-    const directory = this.#directory
-    const now = this.#clock.monotonic()
-    if (directory.refreshing === undefined && now - directory.listedAt <= listFreshMs) return
-    directory.refreshing ??= this.#list(now - tagsFreshMs).finally(() => {
-      directory.listedAt = now
-      directory.refreshing = undefined
-    })
-    await directory.refreshing
-  }
-
-  async #list(readBefore: number): Promise<void> {
-    const stale = (await this.#allQueues()).filter(([name]) => (this.#directory.queue(name)?.readAt ?? -Infinity) <= readBefore)
-    const read = async (): Promise<void> => {
-      for (let next = stale.pop(); next; next = stale.pop()) {
-        const [name, url] = next
-        const before = this.#directory.queue(name)
-        const tags = await this.#readTags(url)
-        // Declared or read by others meanwhile: that is fresher.
-        if (tags && this.#directory.queue(name) === before) this.#directory.setQueue(name, this.#known(url, tags, before?.unwritten))
-      }
-    }
-    await Promise.all(Array.from({ length: AT_ONCE }, read))
-  }
-
-  /** Those with our prefix, as far as we may list them. */
-  async #allQueues(): Promise<[name: string, url: string][]> {
-    const { predefined, queueNamePrefix } = this.#address
-    if (predefined) return [...predefined]
-    const urls: string[] = []
-    let token: string | undefined
-    do {
-      const page = await this.#permitted(() =>
-        this.#client.call((sqs) =>
-          sqs.listQueues({
-            MaxResults: 1_000,
-            ...(queueNamePrefix === '' ? {} : { QueueNamePrefix: sqsName(queueNamePrefix, '') }),
-            ...(token === undefined ? {} : { NextToken: token }),
-          }),
-        ),
-      )
-      urls.push(...(page?.QueueUrls ?? []))
-      token = page?.NextToken
-    } while (token !== undefined)
-    return urls.map((url) => [url.slice(url.lastIndexOf('/') + 1), url])
-  }
-
-  async #tagsOf(url: string): Promise<Tags> {
-    return (await this.#readTags(url)) ?? {}
-  }
-
-  async #readTags(url: string): Promise<Tags | undefined> {
-    const answer = await this.#permitted(() => this.#client.call((sqs) => sqs.listQueueTags({ QueueUrl: url })))
-    return answer && (answer.Tags ?? {})
-  }
-
-  /** Undefined where we may not, where there is nothing, and where SQS has had enough of our questions: what we know must do. */
-  async #permitted<T>(ask: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await ask()
-    } catch (error) {
-      if (error instanceof SqsFailure && ['denied', 'throttled', 'gone'].includes(error.kind)) return undefined
-      throw error
-    }
-  }
-
-  #known(url: string, tags: Tags, unwritten: Tags = {}, added: Tags = unwritten): KnownQueue {
-    const all = { ...tags, ...added }
-    return { url, arguments: argumentsIn(all), bindings: bindingsIn(all), unwritten, readAt: this.#clock.monotonic() }
+    await this.#tagging.add(name, url, tags, added)
+    if (exclusive) this.#exclusive.add(name, url)
   }
 }
 

@@ -6,12 +6,12 @@ import { waitFor } from '../../support/wait.ts'
 import { check, faults, noFaults } from '../ledger.ts'
 import { produce } from '../load.ts'
 import { type Row, type Scale, World } from '../world.ts'
-import type { Victim } from '../victim.ts'
+import type { Reachable } from '../victim.ts'
 
 const PREFETCH = 50
 
 /** Four consumers, one of which is killed and replaced every 200 ms. */
-export async function consumerStorm(victim: Victim, scale: Scale): Promise<Row> {
+export async function consumerStorm(victim: Reachable, scale: Scale): Promise<Row> {
   const { kills, count } = scale === 'long' ? { kills: 40, count: 20_000 } : { kills: 4, count: 1_000 }
   await using world = new World(victim.url)
   const ledger = world.ledger('producer')
@@ -54,7 +54,7 @@ export async function consumerStorm(victim: Victim, scale: Scale): Promise<Row> 
 }
 
 /** Producers are killed somewhere in their publish loop. */
-export async function producerKills(victim: Victim, scale: Scale): Promise<Row> {
+export async function producerKills(victim: Reachable, scale: Scale): Promise<Row> {
   const kills = scale === 'long' ? 50 : 3
   await using world = new World(victim.url)
   for (let kill = 0; kill < kills; kill++) {
@@ -76,7 +76,7 @@ export async function producerKills(victim: Victim, scale: Scale): Promise<Row> 
 }
 
 /** A consumer with a hundred handlers at work is told to stop: once it has the time they need, once it has not. */
-export async function gracefulStop(victim: Victim, scale: Scale): Promise<Row> {
+export async function gracefulStop(victim: Reachable, scale: Scale): Promise<Row> {
   const rounds = scale === 'long' ? 5 : 1
   let [given, slowest] = [0, 0]
   await using world = new World(victim.url)

@@ -1,0 +1,3 @@
+import { sqsFaults } from './matrix.ts'
+
+sqsFaults()
