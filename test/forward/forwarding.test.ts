@@ -139,6 +139,22 @@ describe.each(['the built-in broker', 'RabbitMQ', 'Redis'])('on %s', (where) => 
       await expect(waiting(`${patient.name}.dlq`)).resolves.toBe(0)
     })
 
+    test('what is held for a target that stays away goes back to its queue, until the target is there again', async () => {
+      const target = await startTarget()
+      const given = { queue: unique('given-back'), to: target.url, concurrency: 3, retry: { attempts: 1 } }
+      const { forwarder, connection, queue: givenBack, waiting, logs } = await forwarding(url, given, 200)
+      await until('the subscription', () => forwarder.subscribed)
+      await target.close()
+      for (let n = 0; n < 5; n++) await connection.publish(givenBack, n)
+      await until('it to give back', () => logs.some((line) => line.includes('what was held goes back')))
+      // Held by nobody, so that a forwarder whose target is well can have them.
+      await until('all of them to wait', async () => (await waiting()) === 5)
+      expect(forwarder.subscribed).toBe(false)
+      await target.listen()
+      await until('all of them', async () => new Set(target.received.map(({ body }) => body)).size === 5 && (await waiting()) === 0)
+      expect(target.received.every(({ headers }) => headers['x-bus-attempt'] === '1')).toBe(true)
+    })
+
     test('ordered: one at a time, and none before one that fails', async () => {
       const target = await startTarget()
       const failures = new Map([['2', 2]])

@@ -85,14 +85,14 @@ export interface Forwarding {
 }
 
 /** Stopped with the test. */
-export async function forwarding(url: string, given: ForwardConfig): Promise<Forwarding> {
+export async function forwarding(url: string, given: ForwardConfig, holdMs?: number): Promise<Forwarding> {
   const { forward } = resolveConfig({ forward: { it: given } }, { root: '/' })
   const settings = forward['it']!
   const logs: string[] = []
   const log = { write: (_level: string, message: string) => logs.push(message) } as unknown as Log
   const bus = createBus({ url, onEvent: () => undefined })
   const connection = connectTo(url)
-  const forwarder = createForwarder({ settings, bus, log })
+  const forwarder = createForwarder({ settings, bus, log, ...(holdMs !== undefined && { holdMs }) })
   await connection.declare(settings.queue)
   const run = forwarder.run()
   let stopped: Promise<number> | undefined

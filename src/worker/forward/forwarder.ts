@@ -22,6 +22,8 @@ export interface ForwarderOptions {
   readonly settings: ResolvedForward
   readonly bus: Bus
   readonly log: Log
+  /** How long what is in hand waits for a target that is away before it goes back. Milliseconds. @default 10_000 */
+  readonly holdMs?: number
 }
 
 export interface Forwarder {
@@ -43,7 +45,7 @@ const AGAIN_MAX_MS = 2_000
 const MAX_DEATHS = 20
 const MAX_UNPACKED_BYTES = 16 * 1024 * 1024
 
-export function createForwarder({ settings, bus, log }: ForwarderOptions): Forwarder {
+export function createForwarder({ settings, bus, log, holdMs = HOLD_MS }: ForwarderOptions): Forwarder {
   const { to, queue, concurrency, ordered, secret, timeoutMs } = settings
   const retry = exponential(settings.retry)
   const sender = createSender(settings)
@@ -64,7 +66,7 @@ export function createForwarder({ settings, bus, log }: ForwarderOptions): Forwa
     if (awaySince === undefined) log.write('warn', `${to} cannot be reached: ${reason}`)
     awaySince ??= systemClock.monotonic()
     // What is in order can be given back by an end of the connection alone.
-    if (!ordered && systemClock.monotonic() - awaySince > HOLD_MS) gone.resolve()
+    if (!ordered && systemClock.monotonic() - awaySince > holdMs) gone.resolve()
   }
   const reached = (): void => {
     if (awaySince !== undefined) log.write('info', `${to} can be reached again`)
@@ -130,7 +132,7 @@ export function createForwarder({ settings, bus, log }: ForwarderOptions): Forwa
     if (stopping.signal.aborted) return
     log.write('warn', `nothing is fetched from ${queue.name} any more, and what was held goes back`)
     pausing.abort()
-    await running.stop({ deadlineMs: timeoutMs + HOLD_MS })
+    await running.stop({ deadlineMs: timeoutMs + holdMs })
   }
 
   return {
