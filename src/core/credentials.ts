@@ -88,7 +88,7 @@ export function keepRenewed({ session, source, granted, withinMs, clock, onFaile
 
 /** The host that would get the password in clear text over a network; undefined where none does. */
 export function clearTextHost(url: URL): string | undefined {
-  if (!['amqp:', 'redis:', 'valkey:'].includes(url.protocol)) return undefined
+  if (!['amqp:', 'redis:', 'valkey:', 'sentinel:'].includes(url.protocol)) return undefined
   const { hostname } = url
   return hostname === '' || /^(?:localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/i.test(hostname) ? undefined : hostname
 }

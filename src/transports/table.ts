@@ -12,6 +12,7 @@ const loaders: Readonly<Record<string, () => Promise<Transport>>> = {
   'rediss:': async () => (await import('./redis/index.ts')).redisTransport,
   'valkey:': async () => (await import('./redis/index.ts')).redisTransport,
   'valkeys:': async () => (await import('./redis/index.ts')).redisTransport,
+  'sentinel:': async () => (await import('./redis/index.ts')).redisTransport,
   'sqs:': async () => (await import('./sqs/index.ts')).sqsTransport,
   'omnibus:': async () => (await import('./amqp/builtin.ts')).builtinTransport,
 }

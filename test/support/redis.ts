@@ -2,7 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createClient } from 'redis'
 import { ensurePackages, fileOf, have } from './packages.ts'
 import { freePort } from './ports.ts'
@@ -28,8 +29,11 @@ export interface RedisServer {
 /** Settings of tests: nothing is lost by a kill. */
 export const SAFE: readonly string[] = ['--appendonly', 'yes', '--appendfsync', 'always', '--save', '', '--maxmemory-policy', 'noeviction']
 
-/** Starts a private Redis of one's own, to be killed at will; `settings` as on its command line. Dispose of it in `afterAll`. */
-export async function startRedis(settings: readonly string[] = SAFE): Promise<RedisServer> {
+/**
+ * Starts a private Redis of one's own, to be killed at will; `settings` as on its command line, behind those of a config file if that is
+ * given. Dispose of it in `afterAll`.
+ */
+export async function startRedis(settings: readonly string[] = SAFE, config?: string): Promise<RedisServer> {
   const { why } = await ensurePackages(['redis-server'])
   if (!have('redis-server')) throw new Error(`no Redis to start: ${why}`)
   const port = await freePort()
@@ -52,7 +56,9 @@ export async function startRedis(settings: readonly string[] = SAFE): Promise<Re
     }
   }
   const start = async (): Promise<void> => {
-    const child = spawn(fileOf('redis-server'), ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, ...settings], {
+    const file = config === undefined ? [] : [join(folder, 'redis.conf')]
+    for (const path of file) writeFileSync(path, config ?? '')
+    const child = spawn(fileOf('redis-server'), [...file, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder, ...settings], {
       env: { PATH: process.env['PATH'], LANG: 'C.UTF-8', [MARK]: mark },
       stdio: 'ignore',
     })

@@ -10,6 +10,10 @@ export interface Address {
   readonly database: number
   readonly username: string | undefined
   readonly password: string | undefined
+  /** At a `sentinel:` URL, the name of the master: `master_name`. */
+  readonly master?: string
+  /** The Sentinel's own password: `sentinel_password`. */
+  readonly sentinelPassword: string | undefined
   readonly names: Names
   /** After this long Kombu gives a held message to another consumer: `visibility_timeout`, given in seconds. */
   readonly visibilityMs: number
@@ -24,6 +28,8 @@ export interface Address {
 }
 
 const PARAMETERS = [
+  'master_name',
+  'sentinel_password',
   'global_keyprefix',
   'sep',
   'unacked_key',
@@ -50,11 +56,16 @@ export function parseAddress(url: URL): Address {
   const host = decode(url.hostname, 'host').replace(/^\[(.*)\]$/, '$1')
   const database = decode(url.pathname.replace(/^\//, ''), 'database')
   if (!/^\d*$/.test(database)) throw invalid(`the path is the number of a database, got "${database}"`)
+  const sentinel = url.protocol === 'sentinel:'
+  const master = text('master_name', '')
+  if (sentinel === (master === '')) throw invalid('master_name names the master of a sentinel: URL, and belongs to no other')
   const prefix = text('global_keyprefix', '')
   const file = (name: string, key: string): object => (url.searchParams.has(name) ? { [key]: text(name, '') } : {})
   return {
     host: host === '' ? 'localhost' : host,
-    port: url.port === '' ? 6379 : Number(url.port),
+    port: url.port === '' ? (sentinel ? 26_379 : 6379) : Number(url.port),
+    ...(sentinel ? { master } : {}),
+    sentinelPassword: url.searchParams.get('sentinel_password') ?? undefined,
     tls: url.protocol === 'rediss:' || url.protocol === 'valkeys:',
     database: Number(database),
     username: url.username === '' ? undefined : decode(url.username, 'user name'),

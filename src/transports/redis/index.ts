@@ -1,4 +1,4 @@
-/** Redis and Valkey, at `redis:`, `rediss:`, `valkey:` and `valkeys:` URLs, in the keys and the bytes of Kombu. */
+/** Redis and Valkey, at `redis:`, `rediss:`, `valkey:`, `valkeys:` and `sentinel:` URLs, in the keys and the bytes of Kombu. */
 import { type Clock, systemClock } from '../../core/clock.ts'
 import type { Capabilities, Transport } from '../../core/transport.ts'
 import { describe, parseAddress } from './address.ts'
@@ -23,7 +23,8 @@ export function createRedisTransport(clock: Clock = systemClock): Transport {
     capabilities,
     open({ url, ...options }) {
       const address = parseAddress(url)
-      const name = `${describe(address)}/${address.names.prefix}`
+      // Any Sentinel leads to the same master.
+      const name = `${address.master ?? describe(address)}/${address.database}/${address.names.prefix}`
       const place = places.get(name) ?? { orphans: new Set(), examined: false }
       places.set(name, place)
       return redisSession({ ...options, address, clock, place })

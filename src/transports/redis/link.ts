@@ -1,21 +1,17 @@
 /** One connection to Redis, for commands and for what is told us by itself (RESP3 lets one carry both). It never reconnects. */
 import type { Clock } from '../../core/clock.ts'
 import { ConnectionError } from '../../core/errors.ts'
-import { type Address, describe } from './address.ts'
-import { connectionError, explain, missingRedis, topologyError } from './errors.ts'
+import { describe } from './address.ts'
+import { type Client, dial, type DialOptions, type Dialled } from './dial.ts'
+import { connectionError, explain, topologyError } from './errors.ts'
 import { type Script, type ScriptName, scripts } from './lua/index.ts'
-import { settingsOf } from './settings.ts'
 
 /** As scripts answer: texts are buffers where they were asked for. */
 export type Reply = number | string | Buffer | null | readonly Reply[]
 
-export interface LinkOptions {
-  readonly address: Address
-  readonly name: string
+export interface LinkOptions extends DialOptions {
   /** First argument of every script. */
   readonly session: string
-  readonly connectTimeoutMs: number
-  readonly signal: AbortSignal
   readonly clock: Clock
   /** Called once, when the connection has broken or cannot be used any more, and not after `close` or `destroy`. */
   readonly died: (reason: ConnectionError) => void
@@ -25,48 +21,37 @@ export class Link {
   readonly #options: LinkOptions
   readonly #scripts: Readonly<Record<ScriptName, Script>>
   readonly #client: Client
-  readonly #buffers: object
+  readonly #asBuffers: object
   #lastHeardAt: number
   #open = true
 
-  private constructor(options: LinkOptions, client: Client, buffers: object) {
+  private constructor(options: LinkOptions, { client, asBuffers }: Dialled) {
     this.#options = options
     this.#scripts = scripts(options.address.names)
     this.#client = client
-    this.#buffers = buffers
+    this.#asBuffers = asBuffers
     this.#lastHeardAt = options.clock.monotonic()
     client.on('error', (error: unknown) => this.die(error))
   }
 
   /** Rejects with `ConnectionError`, or `MissingPeerError` where npm's `redis` is not installed. */
   static async open(options: LinkOptions): Promise<Link> {
-    const { address, signal } = options
-    const { createClient, RESP_TYPES } = await import('redis').catch((error: unknown) => {
-      throw missingRedis(error)
-    })
-    const settings = await settingsOf(options)
-    signal.throwIfAborted()
-    const client = createClient({ ...settings, emitInvalidate: true })
-    // Told by `connect()` too; without a listener it would end the process.
-    const ignore = (): void => undefined
-    client.on('error', ignore)
-    let reached = false
-    client.on('connect', () => (reached = true))
-    const giveUp = (): void => client.destroy()
+    const { signal } = options
+    const dialled = await dial(options)
+    const { address } = dialled
+    const link = new Link({ ...options, address }, dialled)
+    const giveUp = (): void => link.destroy()
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      await client.connect()
-      const link = new Link(options, client, { [RESP_TYPES.BLOB_STRING]: Buffer })
-      client.off('error', ignore)
       await link.#load()
       // The client has asked to be told of every key it reads; we mean those that we name.
       await link.command('CLIENT', 'TRACKING', 'OFF')
       await link.command('CLIENT', 'TRACKING', 'ON', 'OPTIN', 'NOLOOP')
       return link
     } catch (error) {
-      client.destroy()
+      link.destroy()
       if (signal.aborted) throw signal.reason
-      throw connectionError(describe(address), error, reached)
+      throw connectionError(describe(address), error)
     } finally {
       signal.removeEventListener('abort', giveUp)
     }
@@ -88,7 +73,7 @@ export class Link {
 
   /** As `run`; texts in the answer are buffers. */
   runForBytes(name: ScriptName, ...args: readonly (string | Buffer)[]): Promise<Reply> {
-    return this.#send(['EVALSHA', this.#scripts[name].sha, ...this.#arguments(args)], { typeMapping: this.#buffers })
+    return this.#send(['EVALSHA', this.#scripts[name].sha, ...this.#arguments(args)], this.#asBuffers)
   }
 
   /** Runs a script for a caller who is told: rejects with `TopologyError` or `ConnectionError`, and dies of what is nobody's fault. */
@@ -194,15 +179,4 @@ export class Link {
     const there = (await this.command('SCRIPT', 'EXISTS', ...all.map(({ sha }) => sha))) as readonly number[]
     await Promise.all(all.filter((_, i) => there[i] !== 1).map(({ source }) => this.command('SCRIPT', 'LOAD', source)))
   }
-}
-
-/** What we use of npm's client. */
-interface Client {
-  on(event: 'error' | 'connect', listener: (error: unknown) => void): unknown
-  on(event: 'invalidate', listener: (key: Buffer | string | null) => void): unknown
-  sendCommand<T>(args: readonly (string | Buffer)[], options?: object): Promise<T>
-  subscribe(channel: string, listener: (message: Buffer) => void, buffers: true): Promise<void>
-  pSubscribe(pattern: string, listener: (message: Buffer) => void, buffers: true): Promise<void>
-  close(): Promise<void>
-  destroy(): void
 }
