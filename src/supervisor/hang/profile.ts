@@ -38,7 +38,7 @@ export function inspected(): Inspected {
   return {
     filter(lines) {
       if (!asked) return lines
-      const [, found] = /^Debugger listening on (ws:\S+)/m.exec(lines) ?? []
+      const [, found] = /^Debugger listening on (ws:\/\/127\.0\.0\.1:\S+)/m.exec(lines) ?? []
       if (found !== undefined) url.resolve(found)
       return lines.replace(CHATTER, '')
     },
@@ -68,7 +68,7 @@ async function record(url: string): Promise<CpuProfile | undefined> {
     for (const end of ['error', 'close'] as const) socket.addEventListener(end, () => resolve(false))
   })
   socket.addEventListener('message', ({ data }) => {
-    const { id, result } = JSON.parse(String(data)) as { id?: number; result?: unknown }
+    const { id, result } = read(data)
     if (id !== undefined) answers.get(id)?.(result)
   })
   const call = (method: string, params: object = {}): Promise<unknown> => {
@@ -86,6 +86,15 @@ async function record(url: string): Promise<CpuProfile | undefined> {
     return ((await call('Profiler.stop')) as { profile?: CpuProfile } | undefined)?.profile
   } finally {
     socket.close()
+  }
+}
+
+/** What is no message of the inspector answers nothing: an app may have written its line, and be at the other end. */
+function read(data: unknown): { readonly id?: number; readonly result?: unknown } {
+  try {
+    return (JSON.parse(String(data)) ?? {}) as { readonly id?: number }
+  } catch {
+    return {}
   }
 }
 
