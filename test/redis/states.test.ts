@@ -1,0 +1,140 @@
+/** A Redis that serves nobody for a while, or not here: it is named, and what it kept is there once it serves again. */
+import { connect, type ConnectionError, consume, createBus, event, on, queue } from 'omnibus'
+import { afterEach, describe, expect, test } from 'vitest'
+import { have } from '../support/packages.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { waitFor } from '../support/wait.ts'
+
+const started: RedisServer[] = []
+async function start(...settings: readonly string[]): Promise<RedisServer> {
+  const server = await startRedis(['--save', '', ...settings])
+  started.push(server)
+  return server
+}
+afterEach(async () => {
+  for (const server of started.splice(0)) await server[Symbol.asyncDispose]()
+})
+
+const target = queue('kept', { type: 'classic' })
+
+async function publish({ url }: RedisServer, ...payloads: readonly string[]): Promise<void> {
+  await using connection = connect(url)
+  for (const payload of payloads) await connection.publish(target, payload)
+}
+
+async function takeOne(url: string): Promise<unknown> {
+  await using connection = connect(url, { deadlineMs: 60_000, backoff: { minMs: 50, maxMs: 500 } })
+  const delivery = await waitFor(() => connection.get(target), { what: 'the message', deadlineMs: 60_000 })
+  await delivery.ack()
+  return delivery.payload
+}
+
+/** How the first attempt to connect ended. */
+async function refusal(url: string): Promise<ConnectionError> {
+  const downs: ConnectionError[] = []
+  await using connection = connect(url, { onEvent: (each) => void (each.type === 'down' && downs.push(each.error)) })
+  connection.ready({ deadlineMs: 60_000 }).catch(() => undefined)
+  await waitFor(() => downs.length > 0, { what: 'a refusal', everyMs: 1 })
+  return downs[0]!
+}
+
+describe.runIf(have('redis-server'))('a Redis', { timeout: 90_000 }, () => {
+  test('that asks for a password: refused for good, until the URL has one', async () => {
+    const server = await start()
+    await publish(server, 'kept')
+    await server.command('CONFIG', 'SET', 'requirepass', 'secret')
+    expect(await refusal(server.url)).toMatchObject({ fatal: true, message: expect.stringContaining('asks for a password') })
+    expect(await takeOne(server.url.replace('//', '//:secret@'))).toBe('kept')
+  })
+
+  test('that is a replica: named, and used once it is none', async () => {
+    const server = await start()
+    await publish(server, 'kept')
+    await server.command('REPLICAOF', '127.0.0.1', '1')
+    expect(await refusal(server.url)).toMatchObject({ fatal: false, message: expect.stringMatching(/replica/) })
+    await server.command('REPLICAOF', 'NO', 'ONE')
+    expect(await takeOne(server.url)).toBe('kept')
+  })
+
+  test('that still reads its data: asked again soon', async () => {
+    const server = await start('--enable-debug-command', 'yes', '--loading-process-events-interval-bytes', '1024')
+    await publish(server, 'kept')
+    for (let n = 0; n < 40; n++) await server.command('SET', `ballast-${n}`, 'x'.repeat(2_000))
+    // Microseconds for each key.
+    await server.command('CONFIG', 'SET', 'key-load-delay', '50000')
+    const reading = server.command('DEBUG', 'RELOAD')
+    const told = async (): Promise<ConnectionError | false> => {
+      const error = await refusal(server.url)
+      return error.message.includes('LOADING') && error
+    }
+    expect(await waitFor(told, { what: 'it to say that it is loading' })).toMatchObject({
+      fatal: false,
+      cut: true,
+      message: expect.stringContaining('still reading its data'),
+    })
+    await reading
+    expect(await takeOne(server.url)).toBe('kept')
+  })
+
+  test('of a cluster that is down, or whose keys lie elsewhere', async () => {
+    const [here, elsewhere] = await Promise.all([start('--cluster-enabled', 'yes'), start('--cluster-enabled', 'yes')])
+    expect(await refusal(here.url)).toMatchObject({ fatal: false, message: expect.stringContaining('cluster is down') })
+    await elsewhere.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+    await here.command('CLUSTER', 'MEET', '127.0.0.1', `${elsewhere.port}`)
+    const moved = async (): Promise<ConnectionError | false> => {
+      const error = await refusal(here.url)
+      return error.message.includes('MOVED') && error
+    }
+    expect(await waitFor(moved, { what: 'the two to meet', deadlineMs: 60_000 })).toMatchObject({
+      fatal: false,
+      message: expect.stringContaining('another node of a cluster'),
+    })
+  })
+
+  test('with messages of Kombu whose bodies are broken: dead letters with the reason, and the next is handled', async () => {
+    const server = await start()
+    const Task = event<{ n: number }>('states.task.v1')
+    await using bus = createBus({ url: server.url, onEvent: () => undefined })
+    const handled: number[] = []
+    await bus.consume(
+      consume(
+        target,
+        { deadLetter: true },
+        on(Task, ({ data }) => void handled.push(data.n)),
+      ),
+    )
+    const envelope = (body: Buffer | string, headers: object, more: object = {}): string =>
+      JSON.stringify({
+        body: Buffer.from(body).toString('base64'),
+        'content-type': 'application/json',
+        'content-encoding': 'utf-8',
+        headers,
+        properties: {
+          type: Task.type,
+          body_encoding: 'base64',
+          delivery_tag: `${Math.random()}`,
+          delivery_info: { exchange: '', routing_key: target.name },
+          ...more,
+        },
+      })
+    const gzip = { compression: 'application/x-gzip' }
+    const broken: readonly (readonly [string, RegExp])[] = [
+      [envelope('no archive', gzip), /not application\/x-gzip/],
+      [envelope(Buffer.of(0x22, 0xff, 0xfe, 0x22), {}), /utf-8/i],
+      [envelope('{"n": 1', {}), /JSON/],
+    ]
+    for (const [text] of broken) await server.command('LPUSH', target.name, text)
+    await server.command('LPUSH', target.name, envelope('{"n":2}', {}, { body_encoding: 'rot13' }))
+    await server.command('LPUSH', target.name, envelope('{"n":3}', {}))
+    await waitFor(() => handled.length > 0, { what: 'the good one' })
+    expect(handled).toEqual([3])
+    await using connection = connect(server.url)
+    for (const [, reason] of broken) {
+      const letter = await waitFor(() => connection.get(`${target.name}.dlq`), { what: 'a dead letter' })
+      expect(letter.properties.headers?.['omnibus-dead-reason']).toMatch(reason)
+      await letter.ack()
+    }
+    // What is no envelope has no properties to die with: it is put aside, byte for byte.
+    expect(await server.command('LLEN', `_omnibus.dead.${target.name}`)).toBe(1)
+  })
+})
