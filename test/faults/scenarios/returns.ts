@@ -136,7 +136,7 @@ export async function cutLetters(victim: Victim, scale: Scale): Promise<Row> {
   for (const each of [name, `${name}.dlq`]) await connection.delete(each)
   return {
     did: `${cutsMade} cuts while ${count} messages were rejected`,
-    seen: `all ${count} among the dead letters, ${taken - count} of them twice; at most ${bound} may be`,
+    seen: `all ${count} among the dead letters, and ${taken - count} copies; at most ${bound} may be`,
   }
 }
 
