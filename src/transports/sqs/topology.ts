@@ -240,7 +240,8 @@ export class Topology {
           ...(exclusive ? { MessageRetentionPeriod: String(LEFT_OVER_SECONDS) } : {}),
           ...attributesOf(queue),
         },
-        tags: { ...argumentTags(queue.arguments), ...(exclusive ? this.#exclusive.tags : {}) },
+        // All other tags follow: who may not write them may still create a queue.
+        ...(exclusive ? { tags: { ...this.#exclusive.tags } } : {}),
       }),
     )
     return url!
