@@ -96,7 +96,8 @@ export class Keeper {
     const [dueMs, letters] = reply as readonly [Buffer, readonly Buffer[]]
     await this.#letters.deliver(letters)
     const due = Number(dueMs.toString())
-    const longest = this.#options.consuming() ? TICK_MAX_MS : TICK_ALONE_MS
+    // Several times a lease, which each one renews.
+    const longest = Math.min(this.#options.consuming() ? TICK_MAX_MS : TICK_ALONE_MS, address.leaseMs / 4)
     return due < 0 ? longest : Math.max(TICK_MIN_MS, Math.min(longest, due + Math.random() * TICK_MIN_MS))
   }
 

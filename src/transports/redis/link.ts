@@ -43,10 +43,9 @@ export class Link {
     const giveUp = (): void => link.destroy()
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      await link.#load()
       // The client has asked to be told of every key it reads; we mean those that we name.
-      await link.command('CLIENT', 'TRACKING', 'OFF')
-      await link.command('CLIENT', 'TRACKING', 'ON', 'OPTIN', 'NOLOOP')
+      const watching = [link.command('CLIENT', 'TRACKING', 'OFF'), link.command('CLIENT', 'TRACKING', 'ON', 'OPTIN', 'NOLOOP')]
+      await Promise.all([...watching, link.#load()])
       return link
     } catch (error) {
       link.destroy()
