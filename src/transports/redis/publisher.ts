@@ -52,10 +52,14 @@ export class Publisher {
   #calls: Call[] = []
   /** Nothing more is sent until all under way are answered, since one of them is to be sent again before. */
   #holding = false
+  /** Of what is sent; batches behind one that was not done have its own, and are not done either. */
+  #epoch = 0
+  readonly #id: number
   #idle: PromiseWithResolvers<void> | undefined
 
   constructor(options: PublisherOptions) {
     this.#options = options
+    this.#id = options.numbers(1)
   }
 
   publish(messages: readonly Outgoing[], settled: Settled): void {
@@ -130,7 +134,14 @@ export class Publisher {
       return ['fanout', expirationMs, priority, found, ...this.#channel(exchange, routingKey)]
     })
     const first = this.#options.numbers(entries.length)
-    return JSON.stringify({ exchanges: [...exchanges], queues: [...queues.keys()], messages, first })
+    return JSON.stringify({
+      exchanges: [...exchanges],
+      queues: [...queues.keys()],
+      messages,
+      first,
+      publisher: this.#id,
+      epoch: this.#epoch,
+    })
   }
 
   #channel(exchange: string, routingKey: string): string[] {
@@ -164,6 +175,7 @@ export class Publisher {
       const again = this.#calls.filter(({ rejected }) => rejected).flatMap(({ entries }) => entries)
       this.#calls = []
       this.#holding = false
+      this.#epoch++
       this.#waiting = [...again.filter((entry) => this.#mayGo(entry)), ...this.#waiting]
       // Somebody may make them later.
       for (const [name, { fingerprint }] of this.#routes) if (fingerprint === '') this.#routes.delete(name)

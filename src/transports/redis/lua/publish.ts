@@ -2,14 +2,23 @@
  * Copies of a batch of messages into queues, all or none. The publisher has found the queues itself, by bindings that it
  * remembers: when those have changed nothing is done, and the answer is what they are now.
  *
- * ARGV[2]: `{ exchanges: [[name, fingerprint]], queues: [name], messages: [[kind, expirationMs, priority, [queue index], channel?]] }`
+ * ARGV[2]: `{ exchanges: [[name, fingerprint]], queues: [name], messages: [[kind, expirationMs, priority, [queue index], channel?]],
+ * first: number of the first message, publisher: which of the session's it is, epoch: how often it was told that bindings have changed }`
  * ARGV[3…]: each message's envelope, without what is written here. Answers for each message how many queues got it, -1 where one
  * of them was full, or the text of an error.
  */
 export const publish = String.raw`
 local plan = cjson.decode(ARGV[2])
+-- Behind a batch that was not done nothing of its epoch is, or the order would be lost: bindings may have changed back meanwhile.
+local barrier = OURS .. 'barrier.' .. S .. '.' .. plan.publisher
+local refused = tonumber(call('GET', barrier) or -1)
+if plan.epoch <= refused then return { 'stale', {} } end
 local changed = stale(plan.exchanges)
-if #changed > 0 then return { 'stale', changed } end
+if #changed > 0 then
+  call('SET', barrier, plan.epoch, 'EX', 60)
+  return { 'stale', changed }
+end
+if refused >= 0 then call('DEL', barrier) end
 
 local broken, there, ready = {}, {}, {}
 for i, queue in ipairs(plan.queues) do
