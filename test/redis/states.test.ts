@@ -3,6 +3,7 @@ import { connect, type ConnectionError, consume, createBus, event, on, queue } f
 import { afterEach, describe, expect, test } from 'vitest'
 import { have } from '../support/packages.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { waitFor } from '../support/wait.ts'
 
 const started: RedisServer[] = []
@@ -54,6 +55,25 @@ describe.runIf(have('redis-server'))('a Redis', { timeout: 90_000 }, () => {
     expect(await refusal(server.url)).toMatchObject({ fatal: false, message: expect.stringMatching(/replica/) })
     await server.command('REPLICAOF', 'NO', 'ONE')
     expect(await takeOne(server.url)).toBe('kept')
+  })
+
+  test('that takes a connection and then says nothing: given up in time, and asked again', async () => {
+    const server = await start()
+    await publish(server, 'kept')
+    await using proxy = await startTcpProxy(Number(new URL(server.url).port))
+    proxy.blackhole()
+    const downs: string[] = []
+    await using connection = connect(`redis://127.0.0.1:${proxy.port}`, {
+      connectTimeoutMs: 300,
+      onEvent: (each) => void (each.type === 'down' && downs.push(each.error.message)),
+    })
+    const taken = connection.get(target)
+    await waitFor(() => downs.length > 0, { what: 'the first attempt to end' })
+    proxy.restore()
+    expect(downs[0]).toContain('did not open a session within 300 ms')
+    const delivery = await taken
+    expect(delivery?.payload).toBe('kept')
+    await delivery?.ack()
   })
 
   test('that still reads its data: asked again soon', async () => {

@@ -8,6 +8,7 @@ export interface DialOptions {
   readonly address: Address
   readonly name: string
   readonly connectTimeoutMs: number
+  /** Aborting gives up opening. */
   readonly signal: AbortSignal
 }
 
@@ -39,16 +40,33 @@ export async function dial(options: DialOptions): Promise<Dialled> {
   let address = options.address.master === undefined ? options.address : await masterOf(options.address.master, options)
   for (let hops = 0; ; hops++) {
     const dialled = await connect({ ...options, address })
+    const destroy = (): void => dialled.client.destroy()
     try {
-      await greet(dialled)
+      await unlessGivenUp(options.signal, destroy, () => greet(dialled))
       return dialled
     } catch (error) {
-      dialled.client.destroy()
+      destroy()
       const [, host, port] = /^MOVED \d+ (.*):(\d+)$/.exec((error as Error).message) ?? []
       if (port === undefined || hops === HOPS) throw connectionError(describe(address), error)
       // No name is that of the node that says so.
       address = { ...address, host: host || address.host, port: Number(port) }
     }
+  }
+}
+
+/**
+ * A step of opening. Where opening is given up, `end` makes fail what the step waits for, since a server that is reached may never
+ * answer, and the step rejects with the reason.
+ */
+export async function unlessGivenUp<T>(signal: AbortSignal, end: () => void, step: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted()
+  signal.addEventListener('abort', end, { once: true })
+  try {
+    return await step()
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error
+  } finally {
+    signal.removeEventListener('abort', end)
   }
 }
 
@@ -58,23 +76,18 @@ async function connect(options: DialOptions): Promise<Dialled> {
     throw missingRedis(error)
   })
   const settings = await settingsOf(options)
-  signal.throwIfAborted()
   const client = createClient({ ...settings, emitInvalidate: address.master === undefined })
   // What goes wrong here is told by `connect()`, and later by what hangs in the air; without a listener it would end the process.
   client.on('error', () => undefined)
   let reached = false
   client.on('connect', () => (reached = true))
-  const giveUp = (): void => client.destroy()
-  signal.addEventListener('abort', giveUp, { once: true })
+  const destroy = (): void => client.destroy()
   try {
-    await client.connect()
+    await unlessGivenUp(signal, destroy, () => client.connect())
     return { client, address, asBuffers: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } } }
   } catch (error) {
-    client.destroy()
-    if (signal.aborted) throw signal.reason
+    destroy()
     throw connectionError(describe(address), error, reached)
-  } finally {
-    signal.removeEventListener('abort', giveUp)
   }
 }
 
@@ -98,14 +111,16 @@ async function masterOf(master: string, options: DialOptions): Promise<Address> 
   const { address } = options
   const sentinel = { ...address, database: 0, username: undefined, password: address.sentinelPassword }
   const { client } = await connect({ ...options, address: sentinel })
+  const destroy = (): void => client.destroy()
+  const ask = () => client.sendCommand<[string, string] | null>(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master])
   try {
-    const found = await client.sendCommand<[string, string] | null>(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master])
+    const found = await unlessGivenUp(options.signal, destroy, ask)
     if (found === null) throw new ConnectionError(`The Sentinel at ${describe(address)} knows no master "${master}"`)
     const { master: _, ...others } = address
     return { ...others, host: found[0], port: Number(found[1]) }
   } catch (error) {
     throw connectionError(describe(address), error)
   } finally {
-    client.destroy()
+    destroy()
   }
 }

@@ -1,5 +1,6 @@
 /** Redis and Valkey, at `redis:`, `rediss:`, `valkey:`, `valkeys:` and `sentinel:` URLs, in the keys and the bytes of Kombu. */
 import { type Clock, systemClock } from '../../core/clock.ts'
+import { ConnectionError } from '../../core/errors.ts'
 import type { Capabilities, Transport } from '../../core/transport.ts'
 import { describe, parseAddress } from './address.ts'
 import { type Place, redisSession } from './session.ts'
@@ -21,13 +22,23 @@ export function createRedisTransport(clock: Clock = systemClock): Transport {
   return Object.freeze({
     name: 'redis',
     capabilities,
-    open({ url, ...options }) {
+    async open({ url, ...options }) {
       const address = parseAddress(url)
+      const { connectTimeoutMs } = options
       // Any Sentinel leads to the same master.
       const name = `${address.master ?? describe(address)}/${address.database}/${address.names.prefix}`
       const place = places.get(name) ?? { orphans: new Set(), examined: false }
       places.set(name, place)
-      return redisSession({ ...options, address, clock, place })
+      const late = new AbortController()
+      const timer = clock.after(connectTimeoutMs, () =>
+        late.abort(new ConnectionError(`${describe(address)} did not open a session within ${connectTimeoutMs} ms`)),
+      )
+      try {
+        const signal = AbortSignal.any([options.signal, late.signal])
+        return await redisSession({ ...options, signal, address, clock, place })
+      } finally {
+        timer.cancel()
+      }
     },
   } satisfies Transport)
 }

@@ -2,7 +2,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { ConnectionError } from '../../core/errors.ts'
 import { describe } from './address.ts'
-import { type Client, dial, type DialOptions, type Dialled } from './dial.ts'
+import { type Client, dial, type DialOptions, type Dialled, unlessGivenUp } from './dial.ts'
 import { connectionError, explain, topologyError } from './errors.ts'
 import { type Script, type ScriptName, scripts } from './lua/index.ts'
 
@@ -36,23 +36,20 @@ export class Link {
 
   /** Rejects with `ConnectionError`, or `MissingPeerError` where npm's `redis` is not installed. */
   static async open(options: LinkOptions): Promise<Link> {
-    const { signal } = options
     const dialled = await dial(options)
     const { address } = dialled
     const link = new Link({ ...options, address }, dialled)
-    const giveUp = (): void => link.destroy()
-    signal.addEventListener('abort', giveUp, { once: true })
+    const destroy = (): void => link.destroy()
     try {
-      // The client has asked to be told of every key it reads; we mean those that we name.
-      const watching = [link.command('CLIENT', 'TRACKING', 'OFF'), link.command('CLIENT', 'TRACKING', 'ON', 'OPTIN', 'NOLOOP')]
-      await Promise.all([...watching, link.#load()])
+      await unlessGivenUp(options.signal, destroy, async () => {
+        // The client has asked to be told of every key it reads; we mean those that we name.
+        const watching = [link.command('CLIENT', 'TRACKING', 'OFF'), link.command('CLIENT', 'TRACKING', 'ON', 'OPTIN', 'NOLOOP')]
+        await Promise.all([...watching, link.#load()])
+      })
       return link
     } catch (error) {
-      link.destroy()
-      if (signal.aborted) throw signal.reason
+      destroy()
       throw connectionError(describe(address), error)
-    } finally {
-      signal.removeEventListener('abort', giveUp)
     }
   }
 

@@ -7,6 +7,7 @@ import type { AnswerHandlers, OpenOptions, Requester, Session } from '../../core
 import { type Address, describe } from './address.ts'
 import { losses } from './durability.ts'
 import { Fanout } from './fanout.ts'
+import { unlessGivenUp } from './dial.ts'
 import { Keeper } from './keeper.ts'
 import { Link } from './link.ts'
 import { Publisher } from './publisher.ts'
@@ -77,13 +78,15 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
   const publisher = new Publisher(publisherOptions)
   const fanout = fanoutPubsub ? new Fanout(link, names.prefix + names.fanoutPrefix) : undefined
   const topology = new Topology(link, session, names.sep)
-  await link.ask('begin', String(address.leaseMs))
-  await link.listen(`${names.prefix}_omnibus.bell.${session}`, subscriptions.ring)
-  keeper.start()
-  if (!place.examined) {
+  const begin = async (): Promise<void> => {
+    await link.ask('begin', String(address.leaseMs))
+    await link.listen(`${names.prefix}_omnibus.bell.${session}`, subscriptions.ring)
+    keeper.start()
+    if (place.examined) return
     place.examined = true
     for (const loss of await losses(link)) handlers.warned?.(`${describe(address)} may lose messages: ${loss}`)
   }
+  await unlessGivenUp(options.signal, () => link.die(options.signal.reason), begin)
   state = 'open'
 
   const run = async <T>(operation: () => Promise<T>): Promise<T> => {
