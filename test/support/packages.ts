@@ -15,7 +15,7 @@ const marks = {
   'python3-kombu': '/usr/lib/python3/dist-packages/kombu/__init__.py',
   'python3-redis': '/usr/lib/python3/dist-packages/redis/__init__.py',
   'python3-boto3': '/usr/lib/python3/dist-packages/boto3/__init__.py',
-  'python3-pycurl': '/usr/lib/python3/dist-packages/pycurl.cpython-311-x86_64-linux-gnu.so',
+  'python3-pycurl': '/usr/lib/python3/dist-packages/curl/__init__.py',
   'python3-celery': '/usr/lib/python3/dist-packages/celery/__init__.py',
   'python3-flask': '/usr/lib/python3/dist-packages/flask/__init__.py',
   gunicorn: '/usr/bin/gunicorn',
