@@ -60,9 +60,9 @@ export function messageFrom<Data>(delivery: Delivery, data: Data): Message<Data>
 }
 
 export function idOf(delivery: Delivery): string {
+  // An empty one tells no message from another.
   return (
-    delivery.properties.messageId ??
-    taskIdOf(delivery) ??
+    (delivery.properties.messageId || taskIdOf(delivery)) ??
     createHash('sha256').update(delivery.routingKey).update('\0').update(delivery.body).digest('base64url')
   )
 }

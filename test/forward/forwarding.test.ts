@@ -86,6 +86,22 @@ describe.each(['the built-in broker', 'RabbitMQ', 'Redis'])('on %s', (where) => 
       expect(bytes?.headers).not.toHaveProperty('set-cookie')
     })
 
+    test('a message whose id and headers no head can hold as they are is sent like any other', async () => {
+      const target = await startTarget()
+      const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
+      const { connection, queue: odd, waiting } = await forwarding(url, { queue: unique('odd'), to: target.url, secret })
+      // More than servers read, unless it is left out.
+      const many = Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`h${n}`, 'ü'.repeat(1_000)]))
+      await connection.publish(odd, 1, { messageId: 'a\r\nx-evil: 1 ü', headers: { ...many, small: 'kept' } })
+      await connection.publish(odd, 2, { messageId: '' })
+      await until('both', async () => target.received.length === 2 && (await waiting()) === 0)
+      const [first, second] = target.received.toSorted((a, b) => a.body.localeCompare(b.body))
+      expect(first?.headers).toMatchObject({ 'ce-id': 'a%0D%0Ax-evil:%201%20%C3%BC', 'x-bus-small': 'kept' })
+      expect(first?.headers['webhook-id']).toBe(first?.headers['ce-id'])
+      expect(first?.headers).not.toHaveProperty('x-evil')
+      expect(second?.headers['ce-id']).toMatch(/^[\w-]{43}$/)
+    })
+
     const again: readonly [string, Answer | undefined, number][] = [
       ['500', { status: 500 }, 2],
       ['503 with Retry-After', { status: 503, headers: { 'retry-after': '0' } }, 2],

@@ -2,6 +2,7 @@
 import { type Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import type { LookupFunction, Socket } from 'node:net'
+import { systemClock } from '../../core/clock.ts'
 import { messageOf } from '../../core/errors.ts'
 
 export interface Call {
@@ -17,8 +18,13 @@ export interface Call {
   readonly signal: AbortSignal
 }
 
+interface Head {
+  readonly status: number
+  readonly retryAfter: string | undefined
+}
+
 export type Exchanged =
-  | { readonly status: number; readonly retryAfter: string | undefined; readonly text: string }
+  | (Head & { readonly text: string })
   /** `sent`: the target may have read it. `stale`: it was to go over a connection that had rested, and that was closed. */
   | { readonly error: string; readonly sent: boolean; readonly stale: boolean }
 
@@ -28,22 +34,24 @@ const CONNECT_MS = 5_000
 const TOLD_BYTES = 300
 /** Answers are not wanted: one that goes on is cut off, with its connection. Bytes. */
 const READ_BYTES = 256 * 1024
+/** Of a connection that was closed in the moment it was used again, one is told at once. Milliseconds. */
+const STALE_MS = 1_000
 
-/** Never rejects. Redirects are answers like any other. */
+/** Never rejects. Redirects are answers like any other, and one of no success counts as soon as its head is there. */
 export function exchange(call: Call): Promise<Exchanged> {
   const { url, body, timeoutMs, signal, ...options } = call
   const { promise, resolve } = Promise.withResolvers<Exchanged>()
+  const beganAt = systemClock.monotonic()
   let connected = false
-  let answered = false
-  let request: ClientRequest
-  try {
-    request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options)
-  } catch (error) {
-    return Promise.resolve({ error: messageOf(error), sent: false, stale: false })
-  }
-  const give = (error: string): void => {
-    resolve({ error, sent: connected, stale: connected && request.reusedSocket && !answered })
+  let head: Head | undefined
+  const request: ClientRequest = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options)
+  const give = (error: string, stale = false): void => {
+    resolve(head && !isSuccess(head) ? { ...head, text: '' } : { error, sent: connected, stale })
     request.destroy()
+  }
+  const onError = (error: unknown): void => {
+    const wasResting = connected && request.reusedSocket && systemClock.monotonic() - beganAt < STALE_MS
+    give(messageOf(error) || String(Reflect.get(Object(error), 'code')), wasResting && !head)
   }
   const onAbort = (): void => give('cut off')
   const timers = [
@@ -52,14 +60,15 @@ export function exchange(call: Call): Promise<Exchanged> {
   ]
   signal.addEventListener('abort', onAbort, { once: true })
   request.on('socket', (socket) => whenConnected(socket, () => (connected = true)))
-  request.on('error', (error) => give(messageOf(error) || String(Reflect.get(error, 'code'))))
+  request.on('error', onError)
   request.on('response', (response) => {
-    answered = true
-    const { statusCode: status = 0, headers } = response
-    read(response).then(
-      (text) => resolve({ status, retryAfter: headers['retry-after'], text }),
-      (error: unknown) => give(messageOf(error)),
-    )
+    const answered = (head = headOf(response))
+    read(response).then((text) => resolve({ ...answered, text }), onError)
+  })
+  // Nobody has asked for it.
+  request.on('upgrade', (response) => {
+    head = headOf(response)
+    give('switches protocols')
   })
   request.end(body)
   return promise.finally(() => {
@@ -67,6 +76,10 @@ export function exchange(call: Call): Promise<Exchanged> {
     signal.removeEventListener('abort', onAbort)
   })
 }
+
+export const isSuccess = ({ status }: Head): boolean => status >= 200 && status < 300
+
+const headOf = ({ statusCode = 0, headers }: IncomingMessage): Head => ({ status: statusCode, retryAfter: headers['retry-after'] })
 
 /** With TLS, when the target has proved who it is. */
 function whenConnected(socket: Socket, then: () => void): void {

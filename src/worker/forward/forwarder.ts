@@ -58,8 +58,9 @@ export function createForwarder({ settings, bus, log, holdMs = HOLD_MS }: Forwar
   let gone = Promise.withResolvers<void>()
 
   const attemptOnce = (delivery: Delivery, attempt: number, body: Uint8Array, signal: AbortSignal): Promise<Answer> => {
-    const signature = secret === undefined ? {} : signatureOf(secret, idOf(delivery), systemClock.wall(), body)
-    return sender.send({ ...headOf(delivery, attempt), ...signature }, body, signal)
+    const head = headOf(delivery, attempt)
+    const signature = secret === undefined ? {} : signatureOf(secret, head['ce-id'], systemClock.wall(), body)
+    return sender.send({ ...head, ...signature }, body, signal)
   }
 
   const missed = (reason: string): void => {

@@ -1,12 +1,13 @@
 /** A message as the head of an HTTP request: a CloudEvent in binary mode (CloudEvents 1.0, HTTP protocol binding 1.0 §3.1). */
 import { idOf, typeOf } from '../../bus/envelope.ts'
 import type { Delivery } from '../../core/delivery.ts'
-import type { HeaderValue } from '../../core/message.ts'
+import type { Headers, HeaderValue } from '../../core/message.ts'
 
 export type Head = Readonly<Record<string, string>>
 
-/** Longest value that is passed on, and most headers: servers refuse heads beyond 8 to 16 KiB. */
+/** Longest value of a message's header that is passed on, and most of them in all, as they are sent: servers refuse heads beyond 8 to 16 KiB. */
 const MAX_VALUE = 1_024
+const MAX_BYTES = 4_096
 const MAX_HEADERS = 30
 /** CloudEvents over AMQP names them so, the one for JMS and the other. */
 const ATTRIBUTE = /^cloudEvents[_:]([a-z\d]{1,20})$/
@@ -14,37 +15,51 @@ const ATTRIBUTE = /^cloudEvents[_:]([a-z\d]{1,20})$/
 const TRACING = ['traceparent', 'tracestate', 'baggage']
 
 /** `attempt`: 1 for the first. */
-export function headOf(delivery: Delivery, attempt: number): Head {
-  const { appId, contentType, correlationId, headers = {}, timestamp } = delivery.properties
+export function headOf(delivery: Delivery, attempt: number): Head & { readonly 'ce-id': string } {
+  const { appId, contentType, correlationId, timestamp } = delivery.properties
   const attributes: Record<string, string | undefined> = {
-    id: idOf(delivery),
     source: uriReference(appId || delivery.exchange || delivery.queue),
     type: typeOf(delivery) || delivery.queue,
     time: timestamp === undefined ? undefined : new Date(timestamp).toISOString(),
     correlationid: correlationId,
   }
-  const tracing: Record<string, string> = {}
-  const others: Record<string, string> = {}
-  for (const [name, value] of Object.entries(headers)) {
-    const written = scalar(value)
-    if (written === undefined || written.length > MAX_VALUE) continue
-    const [, attribute] = ATTRIBUTE.exec(name) ?? []
-    if (attribute !== undefined) attributes[attribute] ??= written
-    else if (TRACING.includes(name)) tracing[name] = encoded(written)
-    // Never by its own name: a message must not be able to say who its sender is allowed to be.
-    else if (/^(?!omnibus-|compression$)[A-Za-z][\w-]{0,63}$/.test(name) && Object.keys(others).length < MAX_HEADERS)
-      others[`x-bus-${name.toLowerCase().replaceAll('_', '-')}`] = encoded(written)
-  }
   return {
-    ...others,
-    ...tracing,
+    ...passedOn(delivery.properties.headers ?? {}),
     ...prefixed(attributes),
+    'ce-id': encoded(idOf(delivery)),
     'ce-specversion': '1.0',
     'content-type': contentType && isHeaderText(contentType) ? contentType : 'application/octet-stream',
     'x-bus-queue': encoded(delivery.queue),
     'x-bus-routing-key': encoded(delivery.routingKey),
     'x-bus-attempt': String(attempt),
   }
+}
+
+/** Of the message's own headers what has a name here and still finds room. */
+function passedOn(headers: Headers): Head {
+  const head: Record<string, string> = {}
+  let [room, others] = [MAX_BYTES, MAX_HEADERS]
+  for (const [key, value] of Object.entries(headers)) {
+    const name = nameOf(key)
+    const written = name === undefined ? undefined : scalar(value)
+    if (name === undefined || written === undefined || written.length > MAX_VALUE) continue
+    const sent = encoded(written)
+    const bytes = name.length + sent.length
+    const isOther = name.startsWith('x-bus-')
+    if (bytes > room || (isOther && others === 0)) continue
+    head[name] = sent
+    room -= bytes
+    if (isOther) others--
+  }
+  return head
+}
+
+/** Never by its own: a message must not be able to say who its sender is allowed to be. */
+function nameOf(key: string): string | undefined {
+  const [, attribute] = ATTRIBUTE.exec(key) ?? []
+  if (attribute !== undefined) return `ce-${attribute}`
+  if (TRACING.includes(key)) return key
+  return /^(?!omnibus-|compression$)[A-Za-z][\w-]{0,63}$/.test(key) ? `x-bus-${key.toLowerCase().replaceAll('_', '-')}` : undefined
 }
 
 function prefixed(attributes: Readonly<Record<string, string | undefined>>): Head {

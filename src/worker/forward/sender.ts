@@ -4,7 +4,7 @@ import { Agent as HttpsAgent } from 'node:https'
 import { connect } from 'node:net'
 import { hostOf } from '../../config/target.ts'
 import type { ResolvedForward } from '../../config/types.ts'
-import { type Call, exchange, type Exchanged } from './exchange.ts'
+import { type Call, exchange, type Exchanged, isSuccess } from './exchange.ts'
 import { checkedLookup } from './lookup.ts'
 
 export type Answer =
@@ -59,10 +59,10 @@ export function createSender(settings: ResolvedForward): Sender {
 function meaningOf(result: Exchanged): Answer {
   if ('error' in result) return { type: result.sent ? 'failed' : 'unreachable', reason: result.error }
   const { status, retryAfter, text } = result
-  if (status >= 200 && status < 300) return { type: 'accepted' }
+  if (isSuccess(result)) return { type: 'accepted' }
   const reason = `it answers ${status}${text === '' ? '' : `: ${text}`}`
   if (status >= 300 && status < 400) return { type: 'failed', reason: `${reason}; redirects are not followed` }
-  if (status < 500 && status !== 408 && status !== 429) return { type: 'refused', reason }
+  if (status >= 400 && status < 500 && status !== 408 && status !== 429) return { type: 'refused', reason }
   const afterMs = retryAfterMs(retryAfter, Date.now())
   return { type: 'failed', reason, ...(afterMs !== undefined && { afterMs }) }
 }

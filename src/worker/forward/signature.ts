@@ -4,7 +4,10 @@ import type { Head } from './request-head.ts'
 
 const PREFIX = 'whsec_'
 
-/** Of a body sent now; receivers refuse what is minutes old, so each attempt is signed anew. `now`: milliseconds since 1970. */
+/**
+ * Of a body sent now; receivers refuse what is minutes old, so each attempt is signed anew. `id`: as it stands in the head, which is what
+ * they verify. `now`: milliseconds since 1970.
+ */
 export function signatureOf(secret: string, id: string, now: number, body: Uint8Array): Head {
   const timestamp = String(Math.floor(now / 1000))
   const key = Buffer.from(secret.slice(PREFIX.length), 'base64')
