@@ -22,6 +22,7 @@ interface ForwardOptions extends CheckFlags {
   readonly ready?: string
   readonly tokenFile?: string
   readonly secretFile?: string
+  readonly caFile?: string
   readonly allowPrivate?: boolean
   readonly listen?: string
   readonly listenTokenFile?: string
@@ -45,6 +46,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   'forward.forward.ready': '--ready',
   'forward.forward.token': '--token-file',
   'forward.forward.secret': '--secret-file',
+  'forward.forward.ca': '--ca-file',
   'gateway.listen': '--listen',
   'gateway.token': '--listen-token-file',
   'bus.url': '--bus-url or $BUS_URL',
@@ -76,6 +78,7 @@ export function forward(finish: (code: number) => void): Command {
     )
     .option('--token-file <file>', 'holds a token, sent along as Authorization: Bearer')
     .option('--secret-file <file>', 'holds a secret (whsec_...) that signs each request as Standard Webhooks has it')
+    .option('--ca-file <file>', 'certificates in PEM, one of which vouches for --to (default: those of well-known authorities)')
     .option('--allow-private', 'a host name may lead to this machine or a private network')
     .option('--listen <address>', 'host:port or unix:/path where POST /publish publishes')
     .option('--listen-token-file <file>', 'holds the token that clients of --listen have to send; needed where it is not of this machine')
@@ -112,7 +115,7 @@ function configOf(words: readonly string[], options: ForwardOptions): OmnibusCon
 
 /** What is missing in it, the config says. */
 function forwardOf(options: ForwardOptions): ForwardConfig {
-  const { queue: name, to, concurrency, ordered, timeoutMs, attempts, ready, tokenFile, secretFile, allowPrivate } = options
+  const { queue: name, to, concurrency, ordered, timeoutMs, attempts, ready, tokenFile, secretFile, caFile, allowPrivate } = options
   return {
     ...(name !== undefined && { queue: queueOf(name, options) }),
     ...(to !== undefined && { to }),
@@ -123,6 +126,7 @@ function forwardOf(options: ForwardOptions): ForwardConfig {
     ...(ready !== undefined && { ready }),
     ...(tokenFile !== undefined && { token: contentOf('--token-file', tokenFile) }),
     ...(secretFile !== undefined && { secret: contentOf('--secret-file', secretFile) }),
+    ...(caFile !== undefined && { ca: caFile }),
     ...(allowPrivate !== undefined && { allowPrivate }),
   } as ForwardConfig
 }

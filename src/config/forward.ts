@@ -1,6 +1,8 @@
 /** Messages by HTTP: the units under `forward`, which send them, and the `gateway`, which takes them. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { type Queue, isQueue, queue as queueOf } from '../core/entities.ts'
-import type { Problem } from '../core/errors.ts'
+import { messageOf, type Problem } from '../core/errors.ts'
 import { type Field, type Fields, flag, object, record, show, text, whole } from '../core/options.ts'
 import { isLoopback, normalAddress } from './address.ts'
 import { target } from './target.ts'
@@ -54,6 +56,7 @@ export const forwardFields = (
       ready: target,
       token,
       secret: hidden('whsec_ and 24 to 64 bytes in base64', (value) => SIGNING_SECRET.test(value)),
+      ca: text({ expected: 'a path', test: (value) => value !== '' }),
       allowPrivate: flag(),
       heartbeatTimeoutMs: whole(),
       startTimeoutMs: whole({ min: 1 }),
@@ -73,6 +76,7 @@ export const forwardFields = (
 export function resolveForward(
   given: ForwardConfig,
   at: string,
+  base: string,
   problems: Problem[],
 ): Omit<ResolvedForward, 'instances' | 'minReady' | 'maxLifetimeMs' | 'maxLifetimeJitterMs' | 'maxMemoryMb' | 'restart'> {
   const missing = (path: 'queue' | 'to', expected: string): void => {
@@ -95,6 +99,7 @@ export function resolveForward(
     ...(ready !== undefined && { ready }),
     ...(bearer !== undefined && { token: bearer }),
     ...(secret !== undefined && { secret }),
+    ...(given.ca !== undefined && { ca: certificates(resolve(base, given.ca), `${at}.ca`, problems) }),
     allowPrivate: given.allowPrivate ?? false,
     heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 30_000,
     startTimeoutMs: given.startTimeoutMs ?? 30_000,
@@ -107,6 +112,17 @@ function declared(given: string | Queue, ordered: boolean, at: string, problems:
   if (ordered && given.arguments['x-single-active-consumer'] !== true)
     problems.push({ path: at, expected: 'a queue with singleActiveConsumer, since ordered is set', got: `${show(given.name)} without` })
   return given
+}
+
+/** Told here, and read anew by each process. */
+function certificates(file: string, at: string, problems: Problem[]): string {
+  try {
+    if (readFileSync(file, 'latin1').includes('-----BEGIN CERTIFICATE-----')) return file
+    problems.push({ path: at, expected: 'a file of certificates in PEM', got: `${file}, which has none` })
+  } catch (error) {
+    problems.push({ path: at, expected: 'a file that can be read', got: messageOf(error) })
+  }
+  return file
 }
 
 export function resolveGateway(given: Partial<GatewayConfig>, base: string, problems: Problem[]): Omit<ResolvedGateway, 'restart'> {

@@ -149,7 +149,7 @@ export function resolveConfig(input: unknown, context: ResolveContext): Resolved
     if (config.consumers?.[name] ?? config.exec?.[name])
       problems.push({ path: at, expected: 'a name that no consumer and no command has', got: show(name) })
     const { instances = 1, restart: policy } = given
-    return [name, { ...resolveForward(given, at, problems), instances, ...limitsOf(given), restart: { ...own, ...policy } }] as const
+    return [name, { ...resolveForward(given, at, base, problems), instances, ...limitsOf(given), restart: { ...own, ...policy } }] as const
   })
   const gateway = config.gateway && { ...resolveGateway(config.gateway, base, problems), restart: { ...own, ...config.gateway.restart } }
   const preStart = (config.preStart ?? []).map((step, index) => resolveStep(step, `preStart[${index}]`, { base, env, problems }))

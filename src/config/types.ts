@@ -193,12 +193,14 @@ export interface ForwardConfig {
   /** An answer must be complete by then. Milliseconds. @default 30_000 */
   timeoutMs?: number
   retry?: ForwardRetry
-  /** Nothing is fetched before a GET of this URL is answered with 200 to 399. @default none: before the target accepts a connection */
+  /** Nothing is fetched before a GET of this URL is answered with 200 to 399, and the target accepts a connection. @default the latter alone */
   ready?: string
   /** Sent along as `Authorization: Bearer`. @default none */
   token?: string
   /** Signs each request as Standard Webhooks has it: `whsec_` and base64. @default none */
   secret?: string
+  /** A file of certificates in PEM, one of which vouches for the target. @default those of well-known authorities */
+  ca?: string
   /** A host name in `to` or `ready` may lead to this machine or a private network. @default false */
   allowPrivate?: boolean
   /** @default 1 */
@@ -267,13 +269,14 @@ export interface ResolvedExec extends Readonly<Required<Omit<ExecConfig, 'restar
 }
 
 export interface ResolvedForward extends Readonly<
-  Required<Omit<ForwardConfig, 'queue' | 'retry' | 'ready' | 'token' | 'secret' | 'restart'>>
+  Required<Omit<ForwardConfig, 'queue' | 'retry' | 'ready' | 'token' | 'secret' | 'ca' | 'restart'>>
 > {
   readonly queue: Queue
   readonly retry: Required<ForwardRetry>
   readonly ready?: string
   readonly token?: string
   readonly secret?: string
+  readonly ca?: string
   readonly restart: ResolvedRestart
 }
 

@@ -10,8 +10,8 @@ export interface Call {
   readonly method: 'GET' | 'POST'
   readonly headers: Readonly<Record<string, string>>
   readonly body?: Uint8Array
-  /** Of its scheme; false: a connection of its own. */
-  readonly agent: Agent | false
+  /** Of its scheme. */
+  readonly agent: Agent
   readonly lookup: LookupFunction
   /** For the whole answer. */
   readonly timeoutMs: number

@@ -1,11 +1,11 @@
 /** Sends messages to one URL, and says what its answers mean. */
-import { Agent as HttpAgent } from 'node:http'
+import { readFileSync } from 'node:fs'
+import { Agent as HttpAgent, type AgentOptions } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { connect } from 'node:net'
-import { hostOf } from '../../config/target.ts'
 import type { ResolvedForward } from '../../config/types.ts'
 import { type Call, exchange, type Exchanged, isSuccess } from './exchange.ts'
 import { checkedLookup } from './lookup.ts'
+import { whyNoConnection } from './reach.ts'
 
 export type Answer =
   | { readonly type: 'accepted' }
@@ -19,7 +19,7 @@ export type Answer =
 export interface Sender {
   /** Never rejects. Aborting ends it as failed. */
   send(headers: Readonly<Record<string, string>>, body: Uint8Array, signal: AbortSignal): Promise<Answer>
-  /** Why nothing should be sent now, if so: `ready` has no good answer or, without one, no connection comes about. Never rejects. */
+  /** Why nothing should be sent now, if so: no connection comes about, or `ready` has no good answer. Never rejects. */
   whyNotReady(signal: AbortSignal): Promise<string | undefined>
   close(): void
 }
@@ -28,31 +28,36 @@ export interface Sender {
 const MAX_RETRY_AFTER_MS = 3_600_000
 const PROBE_MS = 2_000
 
+/** Throws where `ca` cannot be read. */
 export function createSender(settings: ResolvedForward): Sender {
-  const { to, ready, concurrency, timeoutMs, token, allowPrivate } = settings
+  const { to, ready, ca: file, concurrency, timeoutMs, token, allowPrivate } = settings
   const target = new URL(to)
   const readyUrl = ready === undefined ? undefined : new URL(ready)
-  const pool = { keepAlive: true, maxSockets: concurrency }
-  const agent = target.protocol === 'https:' ? new HttpsAgent(pool) : new HttpAgent(pool)
+  const ca = file === undefined ? {} : { ca: readFileSync(file) }
+  const agentOf = ({ protocol }: URL, options: AgentOptions): HttpAgent =>
+    protocol === 'https:' ? new HttpsAgent({ ...options, ...ca }) : new HttpAgent(options)
+  const pool = agentOf(target, { keepAlive: true, maxSockets: concurrency })
   const lookup = checkedLookup(target, allowPrivate)
   const own = { 'user-agent': 'omnibus', ...(token !== undefined && { authorization: `Bearer ${token}` }) }
   return {
     async send(headers, body, signal) {
       const all = { ...headers, ...own, 'content-length': String(body.byteLength) }
-      const call: Call = { url: target, method: 'POST', headers: all, body, agent, lookup, timeoutMs, signal }
+      const call: Call = { url: target, method: 'POST', headers: all, body, agent: pool, lookup, timeoutMs, signal }
       const first = await exchange(call)
       // A server may close a connection that rests in the moment it is used again, and has then read nothing most often.
       const isStale = 'error' in first && first.stale && !signal.aborted
-      return meaningOf(isStale ? await exchange({ ...call, agent: false }) : first)
+      return meaningOf(isStale ? await exchange({ ...call, agent: agentOf(target, {}) }) : first)
     },
     async whyNotReady(signal) {
-      if (!readyUrl) return whyNoConnection(target, allowPrivate, signal)
-      const call = { url: readyUrl, method: 'GET' as const, headers: own, agent: false as const, timeoutMs: PROBE_MS, signal }
+      const why = await whyNoConnection({ url: target, lookup, ...ca, deadlineMs: PROBE_MS, signal })
+      if (why !== undefined) return why
+      if (!readyUrl) return undefined
+      const call = { url: readyUrl, method: 'GET' as const, headers: own, agent: agentOf(readyUrl, {}), timeoutMs: PROBE_MS, signal }
       const result = await exchange({ ...call, lookup: checkedLookup(readyUrl, allowPrivate) })
       if ('error' in result) return `${readyUrl.href}: ${result.error}`
       return result.status >= 200 && result.status < 400 ? undefined : `${readyUrl.href} answers ${result.status}`
     },
-    close: () => agent.destroy(),
+    close: () => pool.destroy(),
   }
 }
 
@@ -72,22 +77,4 @@ export function retryAfterMs(value: string | undefined, now: number): number | u
   if (value === undefined) return undefined
   const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - now
   return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms))
-}
-
-function whyNoConnection(url: URL, allowPrivate: boolean, signal: AbortSignal): Promise<string | undefined> {
-  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
-  return new Promise((resolve) => {
-    const socket = connect({ host: hostOf(url), port, lookup: checkedLookup(url, allowPrivate) })
-    const end = (why?: string): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
-      socket.destroy()
-      resolve(why)
-    }
-    const onAbort = (): void => end('cut off')
-    const timer = setTimeout(() => end(`no connection to ${url.host} within ${PROBE_MS} ms`), PROBE_MS)
-    signal.addEventListener('abort', onAbort, { once: true })
-    socket.once('connect', () => end())
-    socket.once('error', (error) => end(error.message || String(Reflect.get(error, 'code'))))
-  })
 }
