@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { ConfigOverrides } from '../config/types.ts'
+import type { ConfigOverrides } from '../config/flags.ts'
 import { redactDeep } from '../core/redact.ts'
 import { EXIT } from '../supervisor/exit-codes.ts'
 import { printError } from './errors.ts'

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { ConfigOverrides } from '../config/types.ts'
+import type { ConfigOverrides } from '../config/flags.ts'
 import { checkConfig, type CheckFlags, withCheckFlags } from './check.ts'
 import { findTarget } from './find-config.ts'
 import { wholeNumber } from './options.ts'

@@ -1,7 +1,7 @@
 /** Where to listen, as people write it: `host:port`, `:port` (all interfaces), `[::1]:port`, `unix:/path`, `fd://N`. */
 import { isIP, isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
-import { type Field, show } from '../core/options.ts'
+import { type Field, show, text } from '../core/options.ts'
 
 export const ADDRESS_EXPECTED = 'host:port, :port or unix:/path'
 const BIND_EXPECTED = 'host:port, :port, unix:/path or fd://N, or a list of them'
@@ -10,30 +10,37 @@ const BIND_EXPECTED = 'host:port, :port, unix:/path or fd://N, or a list of them
  * The address in full, `host:port` with IPv6 in brackets or `unix:/absolute/path`, or undefined when the text is none.
  * Port 0 asks the system for a free one. Relative socket paths start from `base`.
  */
-export function normalAddress(text: string, base: string): string | undefined {
-  if (text.startsWith('unix:')) return text.length > 5 ? `unix:${resolve(base, text.slice(5))}` : undefined
-  const match = /^(?:\[([^\]]+)\]|([^\s:/[\]]*)):(\d{1,5})$/.exec(text)
+export function normalAddress(given: string, base: string): string | undefined {
+  if (given.startsWith('unix:')) return given.length > 5 ? `unix:${resolve(base, given.slice(5))}` : undefined
+  const match = /^(?:\[([^\]]+)\]|([^\s:/[\]]*)):(\d{1,5})$/.exec(given)
   if (!match || Number(match[3]) > 65_535) return undefined
   if (match[1] !== undefined) return isIPv6(match[1]) ? `[${match[1]}]:${Number(match[3])}` : undefined
   return `${match[2] || '0.0.0.0'}:${Number(match[3])}`
 }
 
-/** Only processes of this machine reach it; a unix socket, what its folder allows. `address` in full. */
-export function isLoopback(address: string): boolean {
-  return /^(unix:|localhost:|127\.|\[::1\]:)/.test(address)
+export const address: Field<string> = text({ expected: ADDRESS_EXPECTED, test: (value) => normalAddress(value, '/') !== undefined })
+
+/** Of what `address` has read. */
+export function inFull(given: string, base: string): string {
+  return normalAddress(given, base) ?? given
+}
+
+/** Only processes of this machine reach it; a unix socket, what its folder allows. `given` in full. */
+export function isLoopback(given: string): boolean {
+  return /^(unix:|localhost:|127\.|\[::1\]:)/.test(given)
 }
 
 /** An IP address, or a network as `10.0.0.0/8`. */
-export function isNetwork(text: string): boolean {
-  const [, address = '', prefix = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
-  const family = isIP(address)
+export function isNetwork(given: string): boolean {
+  const [, ip = '', prefix = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(given) ?? []
+  const family = isIP(ip)
   return family !== 0 && Number(prefix) <= (family === 6 ? 128 : 32)
 }
 
 /** As `normalAddress`, or `fd://N` for a descriptor that was inherited; 0 to 2 are stdin, stdout and stderr. */
-export function normalBind(text: string, base: string): string | undefined {
-  const [, fd] = /^fd:\/\/(\d{1,6})$/.exec(text) ?? []
-  if (fd === undefined) return normalAddress(text, base)
+export function normalBind(given: string, base: string): string | undefined {
+  const [, fd] = /^fd:\/\/(\d{1,6})$/.exec(given) ?? []
+  if (fd === undefined) return normalAddress(given, base)
   return Number(fd) > 2 ? `fd://${Number(fd)}` : undefined
 }
 

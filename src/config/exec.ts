@@ -1,44 +1,44 @@
-/** Commands in any language: the units under `exec`, and the steps of `preStart`. */
-import { accessSync, constants, statSync } from 'node:fs'
-import { delimiter, resolve } from 'node:path'
-import type { Problem } from '../core/errors.ts'
-import { type Field, type Fields, flag, list, object, oneOf, record, show, text, whole } from '../core/options.ts'
+/** Commands in any language as units: those under `exec`. */
+import { type Field, object, oneOf, show, text, whole } from '../core/options.ts'
 import { normalAddress } from './address.ts'
-import type { Environment } from './environment.ts'
-import type {
-  Command,
-  ExecConfig,
-  OmnibusConfig,
-  PreStartConfig,
-  ReadyWhen,
-  ResolvedCommand,
-  ResolvedConfig,
-  ResolvedExec,
-} from './types.ts'
+import { type Command, commandFields, filled, resolveCommand } from './command.ts'
+import { type Context, type CountedConfig, countedFields, type Resolved, resolveCounted } from './unit.ts'
 
-const READY_EXPECTED = "'started', or one of { port }, { url } and { line }"
+/**
+ * When a command counts as ready: it runs still half a second after its start; it accepts connections at `host:port` or
+ * at a port of this machine; it answers a GET with 200 to 399; it has written a line that contains this text.
+ */
+export type ReadyWhen = 'started' | { readonly port: number | string } | { readonly url: string } | { readonly line: string }
+
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 
-const filled = text({ expected: 'a text that is not empty', test: (value) => value !== '' })
+export interface ExecConfig extends Command, CountedConfig {
+  /** @default 'started' */
+  ready?: ReadyWhen
+  /** Sent to the process itself; what is left of its group afterwards is killed. @default 'SIGTERM' */
+  stopSignal?: (typeof STOP_SIGNALS)[number]
+  /** Longest a stop may take within the budget of the whole. Milliseconds. @default what the budget leaves it */
+  gracefulTimeoutMs?: number
+  /**
+   * Whether the successor is ready before the old one stops, in a reload and elsewhere, or starts when it is gone.
+   * @default 'old-first' where `ready` is a port or a URL, else 'new-first'
+   */
+  replace?: 'new-first' | 'old-first'
+}
+
+export type ResolvedExec = Resolved<ExecConfig, 'gracefulTimeoutMs'>
+
 const address = text({
   expected: 'host:port',
   test: (value) => normalAddress(value, '/')?.includes(':') === true && !value.startsWith('unix:'),
 })
 
-const command: Field<readonly string[]> = {
-  read(value, at, problems) {
-    const words = Array.isArray(value) && value.length > 0 && value.every((word) => typeof word === 'string') ? value : undefined
-    if (words?.[0]) return Object.freeze([...words])
-    const expected = "a program and its arguments in a list, such as ['python3', 'worker.py']"
-    return void problems.push({ path: at, expected, got: show(value) })
-  },
-}
-
 const ready: Field<ReadyWhen> = {
   read(value, at, problems) {
     if (value === 'started') return value
     const given = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.keys(value) : []
-    if (given.length !== 1) return void problems.push({ path: at, expected: READY_EXPECTED, got: show(value) })
+    const expected = "'started', or one of { port }, { url } and { line }"
+    if (given.length !== 1) return void problems.push({ path: at, expected, got: show(value) })
     const url = text({ expected: 'an http:// URL', test: (one) => URL.canParse(one) && new URL(one).protocol === 'http:' })
     const forms = object<{ port?: string | number; url?: string; line?: string }>({
       port: { read: (one, path, found) => (Number.isSafeInteger(one) ? whole({ min: 1, max: 65_535 }) : address).read(one, path, found) },
@@ -49,84 +49,25 @@ const ready: Field<ReadyWhen> = {
   },
 }
 
-const COMMAND: Fields<Command> = { command, cwd: filled, env: record(text()) }
-
-/** `limits` and `restart` are those of every unit. */
-export const execFields = (
-  shared: Pick<Fields<ExecConfig>, 'instances' | 'minReady' | 'maxLifetimeMs' | 'maxLifetimeJitterMs' | 'maxMemoryMb' | 'restart'>,
-): Pick<Fields<OmnibusConfig>, 'exec' | 'preStart'> => ({
-  exec: record(
-    object<ExecConfig>({
-      ...COMMAND,
-      ready,
-      startTimeoutMs: whole({ min: 1 }),
-      stopSignal: oneOf(STOP_SIGNALS),
-      gracefulTimeoutMs: whole({ min: 1 }),
-      replace: oneOf(['new-first', 'old-first']),
-      ...shared,
-    }),
-  ),
-  preStart: list(object<PreStartConfig>({ ...COMMAND, onReload: flag(), timeoutMs: whole() })) as Field<PreStartConfig[]>,
+export const execField: Field<ExecConfig> = object<ExecConfig>({
+  ...commandFields,
+  ready,
+  stopSignal: oneOf(STOP_SIGNALS),
+  gracefulTimeoutMs: whole({ min: 1 }),
+  replace: oneOf(['new-first', 'old-first']),
+  ...countedFields,
 })
 
-export interface CommandContext {
-  readonly base: string
-  readonly env: Environment
-  readonly problems: Problem[]
-}
-
-/** Without what it has in common with other units. */
-export function resolveExec(
-  given: ExecConfig,
-  at: string,
-  context: CommandContext,
-): Pick<ResolvedExec, keyof ResolvedCommand | 'ready' | 'startTimeoutMs' | 'stopSignal' | 'gracefulTimeoutMs' | 'replace'> {
+export function resolveExec(given: ExecConfig, at: string, context: Context): ResolvedExec {
   const when = given.ready ?? 'started'
   const listens = typeof when === 'object' && !('line' in when)
   return {
     ...resolveCommand(given, at, context),
     ready: when,
-    startTimeoutMs: given.startTimeoutMs ?? 30_000,
     stopSignal: given.stopSignal ?? 'SIGTERM',
     ...(given.gracefulTimeoutMs !== undefined && { gracefulTimeoutMs: given.gracefulTimeoutMs }),
     // Where two cannot listen, the old one would answer for the new.
     replace: given.replace ?? (listens ? 'old-first' : 'new-first'),
-  }
-}
-
-export function resolveStep(given: PreStartConfig, at: string, context: CommandContext): ResolvedConfig['preStart'][number] {
-  return { ...resolveCommand(given, at, context), onReload: given.onReload ?? false, timeoutMs: given.timeoutMs ?? 0 }
-}
-
-function resolveCommand(
-  { command: words, cwd = '.', env = {} }: Command,
-  at: string,
-  { base, env: own, problems }: CommandContext,
-): ResolvedCommand {
-  const folder = resolve(base, cwd)
-  const missing = (expected: string, path: string, got: string): void => void problems.push({ path: `${at}.${path}`, expected, got })
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) missing('a folder', 'cwd', `${folder}, which is none`)
-  const [program] = words ?? []
-  if (program === undefined) {
-    // A value of the wrong type was reported where it was read.
-    if (!problems.some(({ path }) => path === `${at}.command`)) missing('a program and its arguments in a list', 'command', 'nothing')
-  } else if (!isProgram(program, folder, env['PATH'] ?? own['PATH'] ?? process.env['PATH'])) {
-    missing('a program that is there and may be run', 'command', show(program))
-  }
-  return { command: words ?? [], cwd: folder, env }
-}
-
-/** As execvp(3) finds it, from the folder the command runs in. */
-function isProgram(name: string, folder: string, path = ''): boolean {
-  const folders = name.includes('/') ? [''] : path.split(delimiter)
-  return folders.map((one) => resolve(folder, one, name)).some((file) => isExecutable(file))
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return statSync(file).isFile()
-  } catch {
-    return false
+    ...resolveCounted(given, context),
   }
 }

@@ -1,17 +1,57 @@
-/** Messages by HTTP: the units under `forward`, which send them, and the `gateway`, which takes them. */
+/** Queues whose messages are sent on by HTTP: the units under `forward`. */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Queue, isQueue, queue as queueOf } from '../core/entities.ts'
 import { messageOf, type Problem } from '../core/errors.ts'
-import { type Field, type Fields, flag, object, record, show, text, whole } from '../core/options.ts'
-import { isLoopback, normalAddress } from './address.ts'
+import { type Field, flag, object, show, whole } from '../core/options.ts'
+import { reportMissing } from './missing.ts'
+import { path } from './paths.ts'
+import { signingSecret, token } from './secrets.ts'
 import { target } from './target.ts'
-import type { ForwardConfig, ForwardRetry, GatewayConfig, OmnibusConfig, ResolvedForward, ResolvedGateway } from './types.ts'
+import { type Context, type CountedConfig, countedFields, type Resolved, resolveCounted } from './unit.ts'
+
+export interface ForwardConfig extends CountedConfig {
+  /** A name, for a durable queue without bindings, or what `queue()` returned: declared as it is. */
+  queue: string | Queue
+  /** `http://` or `https://`. Redirects are not followed. */
+  to: string
+  /** Requests under way, in each process. @default 10 */
+  concurrency?: number
+  /** One message at a time, and the next when it is done with; the queue is one with a single active consumer. @default false */
+  ordered?: boolean
+  /** An answer must be complete by then. Milliseconds. @default 30_000 */
+  timeoutMs?: number
+  retry?: ForwardRetry
+  /** Nothing is fetched before a GET of this URL is answered with 200 to 399, and the target accepts a connection. @default the latter alone */
+  ready?: string
+  /** Sent along as `Authorization: Bearer`. @default none */
+  token?: string
+  /** Signs each request as Standard Webhooks has it: `whsec_` and base64. @default none */
+  secret?: string
+  /** A file of certificates in PEM, one of which vouches for the target. @default those of well-known authorities */
+  ca?: string
+  /** A host name in `to` or `ready` may lead to this machine or a private network. @default false */
+  allowPrivate?: boolean
+  /** One whose event loop is silent this long is killed. Milliseconds; 0 never. @default 30_000 */
+  heartbeatTimeoutMs?: number
+}
+
+export interface ForwardRetry {
+  /** The first time included. @default 10 */
+  attempts?: number
+  /** @default 1_000 */
+  minMs?: number
+  /** @default 300_000 */
+  maxMs?: number
+}
+
+export interface ResolvedForward extends Resolved<Omit<ForwardConfig, 'queue' | 'retry'>, 'ready' | 'token' | 'secret' | 'ca'> {
+  readonly queue: Queue
+  readonly retry: Required<ForwardRetry>
+}
 
 /** A target that is starved of attempts by a deploy of some minutes would leave its messages among the dead letters. */
 const RETRY: Required<ForwardRetry> = { attempts: 10, minMs: 1_000, maxMs: 300_000 }
-/** Standard Webhooks: 24 to 64 bytes in base64, behind a prefix. */
-const SIGNING_SECRET = /^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/
 
 const queue: Field<string | Queue> = {
   read(value, at, problems) {
@@ -29,63 +69,26 @@ const queue: Field<string | Queue> = {
   },
 }
 
-/** What is wrong is told, and what is there is not. */
-function hidden(expected: string, test: (value: string) => boolean): Field<string> {
-  return {
-    read(value, at, problems) {
-      if (typeof value === 'string' && test(value)) return value
-      return void problems.push({ path: at, expected, got: typeof value === 'string' ? 'another text' : show(value) })
-    },
-  }
-}
-
-// RFC 6750 §2.1.
-const token = hidden('a token of letters, digits and -._~+/=', (value) => /^[\w.~+/-]+=*$/.test(value))
-
-export const forwardFields = (
-  shared: Pick<Fields<ForwardConfig>, 'instances' | 'minReady' | 'maxLifetimeMs' | 'maxLifetimeJitterMs' | 'maxMemoryMb' | 'restart'>,
-): Pick<Fields<OmnibusConfig>, 'forward' | 'gateway'> => ({
-  forward: record(
-    object<ForwardConfig>({
-      queue,
-      to: target,
-      concurrency: whole({ min: 1, max: 10_000 }),
-      ordered: flag(),
-      timeoutMs: whole({ min: 1 }),
-      retry: object<ForwardRetry>({ attempts: whole({ min: 1 }), minMs: whole({ min: 1 }), maxMs: whole({ min: 1 }) }),
-      ready: target,
-      token,
-      secret: hidden('whsec_ and 24 to 64 bytes in base64', (value) => SIGNING_SECRET.test(value)),
-      ca: text({ expected: 'a path', test: (value) => value !== '' }),
-      allowPrivate: flag(),
-      heartbeatTimeoutMs: whole(),
-      startTimeoutMs: whole({ min: 1 }),
-      ...shared,
-    }),
-  ),
-  gateway: object<GatewayConfig>({
-    listen: text({ expected: 'host:port or unix:/path', test: (value) => normalAddress(value, '/') !== undefined }),
-    token,
-    maxBodyBytes: whole({ min: 1 }),
-    maxConcurrent: whole({ min: 1 }),
-    restart: shared.restart,
-  }),
+export const forwardField: Field<ForwardConfig> = object<ForwardConfig>({
+  queue,
+  to: target,
+  concurrency: whole({ min: 1, max: 10_000 }),
+  ordered: flag(),
+  timeoutMs: whole({ min: 1 }),
+  retry: object<ForwardRetry>({ attempts: whole({ min: 1 }), minMs: whole({ min: 1 }), maxMs: whole({ min: 1 }) }),
+  ready: target,
+  token,
+  secret: signingSecret,
+  ca: path,
+  allowPrivate: flag(),
+  heartbeatTimeoutMs: whole(),
+  ...countedFields,
 })
 
-/** Without what it has in common with other units. */
-export function resolveForward(
-  given: ForwardConfig,
-  at: string,
-  base: string,
-  problems: Problem[],
-): Omit<ResolvedForward, 'instances' | 'minReady' | 'maxLifetimeMs' | 'maxLifetimeJitterMs' | 'maxMemoryMb' | 'restart'> {
-  const missing = (path: 'queue' | 'to', expected: string): void => {
-    // A value that cannot be used was reported where it was read.
-    const isReported = problems.some((problem) => problem.path === `${at}.${path}`)
-    if (given[path] === undefined && !isReported) problems.push({ path: `${at}.${path}`, expected, got: 'nothing' })
-  }
-  missing('queue', 'the queue whose messages are sent')
-  missing('to', 'the URL they are sent to')
+export function resolveForward(given: Partial<ForwardConfig>, at: string, context: Context): ResolvedForward {
+  const { base, problems } = context
+  if (given.queue === undefined) reportMissing(`${at}.queue`, 'the queue whose messages are sent', problems)
+  if (given.to === undefined) reportMissing(`${at}.to`, 'the URL they are sent to', problems)
   const { ordered = false, ready, token: bearer, secret } = given
   if (ordered && given.concurrency !== undefined && given.concurrency !== 1)
     problems.push({ path: `${at}.concurrency`, expected: 'nothing with ordered, which sends one at a time', got: show(given.concurrency) })
@@ -102,7 +105,7 @@ export function resolveForward(
     ...(given.ca !== undefined && { ca: certificates(resolve(base, given.ca), `${at}.ca`, problems) }),
     allowPrivate: given.allowPrivate ?? false,
     heartbeatTimeoutMs: given.heartbeatTimeoutMs ?? 30_000,
-    startTimeoutMs: given.startTimeoutMs ?? 30_000,
+    ...resolveCounted(given, context),
   }
 }
 
@@ -123,15 +126,4 @@ function certificates(file: string, at: string, problems: Problem[]): string {
     problems.push({ path: at, expected: 'a file that can be read', got: messageOf(error) })
   }
   return file
-}
-
-export function resolveGateway(given: Partial<GatewayConfig>, base: string, problems: Problem[]): Omit<ResolvedGateway, 'restart'> {
-  const { listen = '', token: bearer, maxBodyBytes = 1024 * 1024, maxConcurrent = 1_000 } = given
-  const isReported = problems.some(({ path }) => path === 'gateway.listen')
-  if (given.listen === undefined && !isReported)
-    problems.push({ path: 'gateway.listen', expected: 'host:port or unix:/path', got: 'nothing' })
-  const address = normalAddress(listen, base) ?? listen
-  if (given.listen !== undefined && bearer === undefined && !isLoopback(address))
-    problems.push({ path: 'gateway.token', expected: `a token, since ${listen} can be reached from other machines`, got: 'nothing' })
-  return { listen: address, ...(bearer !== undefined && { token: bearer }), maxBodyBytes, maxConcurrent }
 }

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
+import { callable, type Field, type Fields, object } from '../core/options.ts'
 import type { ResolvedConfig } from './types.ts'
 
 export interface HookContext {
@@ -107,6 +108,10 @@ export const HOOKS = {
   workerAbort: { runsIn: 'worker', decides: false },
   workerExit: { runsIn: 'worker', decides: false },
 } as const satisfies Record<HookName, HookRules>
+
+export const hooksField: Field<Hooks> = object<Hooks>(
+  Object.fromEntries(Object.keys(HOOKS).map((name) => [name, callable()])) as Fields<Hooks>,
+)
 
 type RunningIn<Where> = { [Name in HookName]: (typeof HOOKS)[Name]['runsIn'] extends Where ? Name : never }[HookName]
 export type ServerHook = RunningIn<'host'>

@@ -8,7 +8,8 @@ import { readEnvFile } from './processes.ts'
 import { resolveConfig } from './resolve.ts'
 import type { Environment } from './environment.ts'
 import type { Hooks } from './hooks.ts'
-import type { ConfigOverrides, ResolvedConfig } from './types.ts'
+import type { ConfigOverrides } from './flags.ts'
+import type { ResolvedConfig } from './types.ts'
 
 export interface LoadOptions {
   /** The config file; absent: `overrides.config`, else an empty one with `overrides.entry` as the web app. */

@@ -5,11 +5,35 @@ import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import type { Problem } from '../core/errors.ts'
 import { WATCH_CHANNEL } from '../core/host.ts'
-import { type Field, record, show, text } from '../core/options.ts'
+import { type Field, type Fields, record, show, text } from '../core/options.ts'
 import type { Environment } from './environment.ts'
-import type { OmnibusConfig, ResolvedProcesses } from './types.ts'
+import { path } from './paths.ts'
 
-const path = text({ expected: 'a path', test: (value) => value !== '' })
+export interface ProcessesConfig {
+  /**
+   * Whose the processes are that the master starts, but for the hook host; a name or a number. The master has to be root's and stays it.
+   * @default the master's
+   */
+  user?: string | number
+  /** @default the user's primary group */
+  group?: string | number
+  /** Of all processes, in octal digits such as '027'. @default the master's */
+  umask?: string | number
+  /** Working directory of all processes but the master, relative to the config file. @default the master's */
+  chdir?: string
+  /** Added to the environment of all processes but the master; before what is set outside. */
+  env?: Record<string, string>
+  /** The same from a file of `NAME=value` lines, read anew in each reload; after what is set outside. */
+  envFile?: string
+}
+
+export interface ResolvedProcesses {
+  readonly uid?: number
+  readonly gid?: number
+  readonly umask?: number
+  readonly chdir?: string
+  readonly env: Readonly<Record<string, string>>
+}
 
 const account: Field<string | number> = {
   read(value, at, problems) {
@@ -27,7 +51,14 @@ const umask: Field<string | number> = {
   },
 }
 
-export const processFields = { user: account, group: account, umask, chdir: path, env: record(text()), envFile: path }
+export const processFields: Fields<ProcessesConfig> = {
+  user: account,
+  group: account,
+  umask,
+  chdir: path,
+  env: record(text()),
+  envFile: path,
+}
 
 export interface ProcessesContext {
   readonly base: string
@@ -37,7 +68,7 @@ export interface ProcessesContext {
   readonly problems: Problem[]
 }
 
-export function resolveProcesses(config: OmnibusConfig, { base, envFile, env, problems }: ProcessesContext): ResolvedProcesses {
+export function resolveProcesses(config: ProcessesConfig, { base, envFile, env, problems }: ProcessesContext): ResolvedProcesses {
   const file = envFile ?? (config.envFile === undefined ? undefined : resolve(base, config.envFile))
   const fromFile = file === undefined ? {} : readEnvFile(file, envFile === undefined ? 'envFile' : '--env-file', problems)
   const user = accountOf('user', config.user, problems)

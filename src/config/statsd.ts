@@ -1,7 +1,18 @@
-/** Where metrics go. */
+/** Where metrics go: `statsd`. */
 import { type Field, object, record, text } from '../core/options.ts'
 import { normalAddress } from './address.ts'
-import type { ResolvedConfig, StatsdConfig } from './types.ts'
+
+export interface StatsdConfig {
+  /** `host` or `host:port`. @default '127.0.0.1:8125' */
+  host?: string
+  /** Of the names: `PREFIX.requests`. @default 'gunicorn', so that what shows Gunicorn's metrics shows these */
+  prefix?: string
+  /** Added to each metric, in the way of DogStatsD. @default none, which every statsd understands */
+  tags?: Readonly<Record<string, string>>
+}
+
+/** `host` is `host:port`. */
+export type ResolvedStatsd = Readonly<Required<StatsdConfig>>
 
 /** Of statsd. */
 const PORT = 8125
@@ -21,7 +32,7 @@ export const statsdField: Field<StatsdConfig> = object<StatsdConfig>({
 })
 
 /** What was read, with its defaults. */
-export function resolveStatsd(given: StatsdConfig): NonNullable<ResolvedConfig['statsd']> {
+export function resolveStatsd(given: StatsdConfig): ResolvedStatsd {
   const { host = '127.0.0.1', prefix = 'gunicorn', tags = {} } = given
   return { host: inFull(host) ?? host, prefix, tags }
 }

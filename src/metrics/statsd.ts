@@ -1,6 +1,6 @@
 /** Metrics over UDP to statsd or what speaks like it, under the names that Gunicorn gives its own. */
 import type { StatsD } from 'hot-shots'
-import type { ResolvedConfig } from '../config/types.ts'
+import type { ResolvedStatsd } from '../config/statsd.ts'
 import { MissingPeerError } from '../core/errors.ts'
 
 export interface Statsd {
@@ -17,10 +17,7 @@ const PACKET_BYTES = 1_400
 const WORKERS_EVERY_MS = 10_000
 
 /** Keeps no process alive. `onError` hears of the first that could not be sent. Rejects with `MissingPeerError`. */
-export async function openStatsd(
-  { host: address, prefix, tags }: NonNullable<ResolvedConfig['statsd']>,
-  onError: (error: Error) => void,
-): Promise<Statsd> {
+export async function openStatsd({ host: address, prefix, tags }: ResolvedStatsd, onError: (error: Error) => void): Promise<Statsd> {
   const colon = address.lastIndexOf(':')
   const host = address.slice(0, colon).replace(/^\[|\]$/g, '')
   let hasFailed = false

@@ -1,7 +1,8 @@
 /** The shell around the state machine: processes, sockets, timers, signals. It decides nothing. */
 import { systemClock, type Timer } from '../core/clock.ts'
 import { messageOf } from '../core/errors.ts'
-import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
+import type { ConfigOverrides } from '../config/flags.ts'
+import type { ResolvedConfig } from '../config/types.ts'
 import { takeActivation } from './activation.ts'
 import type { FileWatch, watchFiles } from './dev/watch.ts'
 import type { Command, Event } from './events.ts'

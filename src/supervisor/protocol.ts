@@ -4,7 +4,8 @@
  */
 import { pathToFileURL } from 'node:url'
 import type { HookGiven, ServerHook } from '../config/hooks.ts'
-import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
+import type { ConfigOverrides } from '../config/flags.ts'
+import type { ResolvedConfig } from '../config/types.ts'
 
 /** `config` loads the config file and may stay as the hook host; the others are the units of the process tree. */
 export type WorkerRole = 'config' | 'broker' | 'gateway' | 'consumers' | 'web' | 'forward'

@@ -1,5 +1,5 @@
 /** When a crashed unit is started again, and when it is given up. */
-import type { ResolvedRestart } from '../config/types.ts'
+import type { ResolvedRestart } from '../config/unit.ts'
 
 export interface Crashes {
   /** When it crashed, within the window; the latest last. */

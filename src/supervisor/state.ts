@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts'
-import type { ConfigOverrides, ResolvedConfig } from '../config/types.ts'
+import type { ConfigOverrides } from '../config/flags.ts'
+import type { ResolvedConfig } from '../config/types.ts'
 import type { ControlReply } from './control-protocol.ts'
 import { createDev, type Dev, type DevOptions } from './dev/dev.ts'
 import type { Command, LogLevel } from './events.ts'

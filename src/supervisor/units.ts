@@ -1,6 +1,8 @@
 /** What is to run: the resolved config as a list of units. */
 import { isDeepStrictEqual } from 'node:util'
-import type { ResolvedConfig, ResolvedRestart } from '../config/types.ts'
+import type { ResolvedExec } from '../config/exec.ts'
+import type { ResolvedConfig } from '../config/types.ts'
+import type { ResolvedRestart } from '../config/unit.ts'
 import type { CommandSpec } from './exec/command.ts'
 import type { Limits } from './limits.ts'
 import type { Role } from './protocol.ts'
@@ -135,7 +137,7 @@ function sizeOf(kind: 'process' | 'thread', workers: number): Pick<Unit, 'size' 
   return kind === 'thread' ? { size: 1, threads: workers } : { size: workers }
 }
 
-function commandUnit(name: string, exec: ResolvedConfig['exec'][string]): Unit {
+function commandUnit(name: string, exec: ResolvedExec): Unit {
   const { command, cwd, env, ready, stopSignal, instances, startTimeoutMs, gracefulTimeoutMs, minReady, replace } = exec
   return {
     name,

@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Requ
 import { connect as connectTo, type Connection, createBus, type Queue } from '../../src/index.ts'
 import { onTestFinished } from 'vitest'
 import { resolveConfig } from '../../src/config/resolve.ts'
-import type { ForwardConfig } from '../../src/config/types.ts'
+import type { ForwardConfig } from '../../src/config/forward.ts'
 import type { Log } from '../../src/worker/log.ts'
 import { createForwarder, type Forwarder } from '../../src/worker/forward/forwarder.ts'
 import { freePort } from '../support/ports.ts'

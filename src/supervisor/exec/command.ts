@@ -1,7 +1,8 @@
 /** A command in any language as a child of the state machine: it speaks no protocol, so this speaks it in its place. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import type { ReadyWhen, ResolvedCommand } from '../../config/types.ts'
+import type { ResolvedCommand } from '../../config/command.ts'
+import type { ReadyWhen } from '../../config/exec.ts'
 import { followGroup, type Process, type ProcessOptions, unstartable } from '../processes.ts'
 import type { FromChild } from '../protocol.ts'
 import type { Surroundings } from '../surroundings.ts'

@@ -1,6 +1,6 @@
 /** When a command counts as ready. */
 import { connect } from 'node:net'
-import type { ReadyWhen } from '../../config/types.ts'
+import type { ReadyWhen } from '../../config/exec.ts'
 import { sleep } from '../../core/clock.ts'
 import { hostAndPort } from '../listen.ts'
 

@@ -7,7 +7,7 @@ import { ANY_TYPE, consume, type ConsumerDefinition, type HandlerContext } from 
 import { idOf } from '../../bus/envelope.ts'
 import { Reject, RetryAfter } from '../../bus/outcome.ts'
 import { exponential } from '../../bus/retry.ts'
-import type { ResolvedForward } from '../../config/types.ts'
+import type { ResolvedForward } from '../../config/forward.ts'
 import { sleep, systemClock } from '../../core/clock.ts'
 import { decompress } from '../../core/codec-compression.ts'
 import type { Delivery } from '../../core/delivery.ts'

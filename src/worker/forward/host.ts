@@ -1,6 +1,6 @@
 /** The forward host: sends the messages of one queue to one URL. No user code runs here. */
 import { isSingle } from '../../bus/consume.ts'
-import type { ResolvedForward } from '../../config/types.ts'
+import type { ResolvedForward } from '../../config/forward.ts'
 import { ConfigError, messageOf, TopologyError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'

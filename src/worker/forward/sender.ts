@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Agent as HttpAgent, type AgentOptions } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import type { ResolvedForward } from '../../config/types.ts'
+import type { ResolvedForward } from '../../config/forward.ts'
 import { type Call, exchange, type Exchanged, isSuccess } from './exchange.ts'
 import { checkedLookup } from './lookup.ts'
 import { whyNoConnection } from './reach.ts'

@@ -2,7 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { eventsExchange } from '../../bus/event.ts'
-import type { ResolvedGateway } from '../../config/types.ts'
+import type { ResolvedGateway } from '../../config/gateway.ts'
 import { EncodedBody } from '../../core/codecs.ts'
 import type { Connection } from '../../core/connection.ts'
 import type { Queue } from '../../core/entities.ts'

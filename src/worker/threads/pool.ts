@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net'
 import { totalmem } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import type { ResolvedRestart } from '../../config/types.ts'
+import type { ResolvedRestart } from '../../config/unit.ts'
 import { systemClock } from '../../core/clock.ts'
 import { WorkerError } from '../../core/errors.ts'
 import { hottest, placeOf } from '../../supervisor/hang/hottest.ts'
