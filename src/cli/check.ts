@@ -36,7 +36,8 @@ export async function checkConfig(
   let code: number = EXIT.stopped
   try {
     const { loadConfig } = await import('../config/load.ts')
-    const { config } = await loadConfig({ root: process.cwd(), ...found })
+    const { checkUrls } = await import('../transports/table.ts')
+    const { config } = await loadConfig({ root: process.cwd(), checkUrls, ...found })
     if (print) process.stdout.write(`${JSON.stringify(redactDeep(config), withoutValues, 2)}\n`)
   } catch (error) {
     code = printError(error)

@@ -19,6 +19,8 @@ export interface LoadOptions {
   readonly overrides?: ConfigOverrides
   /** @default process.env */
   readonly env?: Environment
+  /** Rejects where no bus can be had at these URLs, with `ConfigError` or `MissingPeerError`. @default takes them unseen */
+  readonly checkUrls?: (urls: readonly string[]) => Promise<void>
 }
 
 export interface LoadedConfig {
@@ -35,6 +37,11 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   if (overrides.envFile !== undefined) setFrom(resolve(root, overrides.envFile))
   const exported = file === undefined ? (overrides.config ?? {}) : await defaultExportOf(file)
   const config = resolveConfig(exported, { file, root, overrides, env: outside })
+  await options.checkUrls?.(config.bus.urls).catch((error: unknown) => {
+    if (!(error instanceof ConfigError)) throw error
+    const problems = error.problems.map((problem) => ({ ...problem, path: `bus.url: ${problem.path}` }))
+    throw new ConfigError(file ?? 'The configuration', problems, { cause: error })
+  })
   return { config, hooks: hooksIn(exported) }
 }
 

@@ -5,7 +5,7 @@
 import { Backoff, type Ended } from './backoff.ts'
 import { type Clock, type Timer, sleep } from './clock.ts'
 import { ask, type Credentials, type CredentialsSource, keepRenewed, withCredentials } from './credentials.ts'
-import { ClosedError, ConnectionError, messageOf } from './errors.ts'
+import { ClosedError, ConfigError, ConnectionError, messageOf, MissingPeerError } from './errors.ts'
 import { redactUrl } from './redact.ts'
 import type { Session, Transport } from './transport.ts'
 
@@ -80,7 +80,7 @@ export class Link {
 
   /**
    * The live session, waiting for it if need be. Rejects with `ConnectionError` after `deadlineMs`, or at once when
-   * the broker refuses us for good, and with `ClosedError` after `close()`.
+   * the broker refuses us for good; with `ConfigError` or `MissingPeerError` where it cannot be asked; with `ClosedError` after `close()`.
    */
   up(deadlineMs: number): Promise<Session> {
     this.start()
@@ -125,7 +125,7 @@ export class Link {
       this.#lastError = error
       const retryInMs = backoff.after(ended)
       this.#options.onDown(error, retryInMs)
-      if (error.fatal) for (const waiter of this.#waiters) waiter.reject(error)
+      if (error.fatal) for (const waiter of this.#waiters) waiter.reject(isOurs(error.cause) ? error.cause : error)
       await sleep(retryInMs, { clock, signal: this.#closing.signal }).catch(() => undefined)
     }
   }
@@ -178,7 +178,7 @@ export class Link {
       const error =
         cause instanceof ConnectionError && !(granted && cause.fatal)
           ? cause
-          : new ConnectionError(`${redactUrl(url.href)}: ${messageOf(cause)}`, { cause })
+          : new ConnectionError(`${redactUrl(url.href)}: ${messageOf(cause)}`, { cause, fatal: isOurs(cause) })
       return end(error)
     } finally {
       signal.removeEventListener('abort', onClosing)
@@ -209,3 +209,6 @@ export class Link {
     return this.#options.urls.map((url) => redactUrl(url.href)).join(', ')
   }
 }
+
+/** No broker has said it, and none ever will: the URL, or what is installed here, is at fault. */
+const isOurs = (error: unknown): error is Error => error instanceof ConfigError || error instanceof MissingPeerError

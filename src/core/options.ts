@@ -86,6 +86,15 @@ export function whole(options: { fallback?: number; min?: number; max?: number }
   )
 }
 
+/** Any finite number, unlike `whole`. */
+export function decimal(options: { fallback?: number; min?: number; max?: number } = {}): Field<number> {
+  const { fallback, min = 0, max = Number.MAX_VALUE } = options
+  const expected = `a number from ${min}${max === Number.MAX_VALUE ? '' : ` to ${max}`}`
+  return withFallback(fallback, (value, path, problems) =>
+    typeof value === 'number' && value >= min && value <= max ? value : refuse(problems, path, expected, value),
+  )
+}
+
 export function flag(fallback?: boolean): Field<boolean> {
   return withFallback(fallback, (value, path, problems) =>
     typeof value === 'boolean' ? value : refuse(problems, path, 'true or false', value),

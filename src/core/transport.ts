@@ -24,8 +24,10 @@ export interface Capabilities {
 export interface Transport {
   readonly name: string
   readonly capabilities: Capabilities
+  /** Throws `ConfigError` for a URL that cannot be used, and `MissingPeerError` where the broker's client is not installed. Connects to nothing. */
+  check?(url: URL): void
   /**
-   * Opens one session on one host. Rejects with `ConnectionError` (`fatal` where trying again cannot help).
+   * Opens one session on one host. Rejects with `ConnectionError` (`fatal` where trying again cannot help), or as `check` throws.
    * May be called concurrently. `handlers` are called until `died`, and never after `close()` resolved.
    */
   open(options: OpenOptions): Promise<Session>

@@ -1,7 +1,7 @@
 /** Metrics over UDP to statsd or what speaks like it, under the names that Gunicorn gives its own. */
 import type { StatsD } from 'hot-shots'
 import type { ResolvedStatsd } from '../config/statsd.ts'
-import { MissingPeerError } from '../core/errors.ts'
+import { loadPeer, type Peer } from '../core/peer.ts'
 
 export interface Statsd {
   /** One that is over; `status` is absent where the client left before it was told one. */
@@ -56,11 +56,8 @@ export async function openStatsd({ host: address, prefix, tags }: ResolvedStatsd
   }
 }
 
+const HOT_SHOTS: Peer = { name: 'hot-shots', neededFor: '`statsd` in the config' }
+
 async function library(): Promise<typeof StatsD> {
-  try {
-    return (await import('hot-shots')).StatsD
-  } catch (cause) {
-    if (Reflect.get(Object(cause), 'code') !== 'ERR_MODULE_NOT_FOUND') throw cause
-    throw new MissingPeerError('hot-shots', '`statsd` in the config', { cause })
-  }
+  return (await loadPeer(HOT_SHOTS, () => import('hot-shots'))).StatsD
 }

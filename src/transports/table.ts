@@ -3,6 +3,7 @@ import { ConfigError } from '../core/errors.ts'
 import { nearest } from '../core/options.ts'
 import type { ResultStore } from '../core/results.ts'
 import type { Transport } from '../core/transport.ts'
+import { parseUrls } from '../core/urls.ts'
 
 const loaders: Readonly<Record<string, () => Promise<Transport>>> = {
   'amqp:': async () => (await import('./amqp/index.ts')).amqpTransport,
@@ -48,6 +49,14 @@ export function resultStoreAt(text: string): ResultStore {
     },
     close: async () => (await loaded.catch(() => undefined))?.close(),
   }
+}
+
+/** Rejects with what a URL would fail with wherever it is used: `ConfigError`, `MissingPeerError`. Connects to nothing. */
+export async function checkUrls(given: readonly string[]): Promise<void> {
+  if (given.length === 0) return
+  const urls = parseUrls(given)
+  checkSchemes(urls)
+  for (const url of urls) (await transportFor(url)).check?.(url)
 }
 
 export async function transportFor(url: URL): Promise<Transport> {

@@ -153,7 +153,7 @@ export function runChild(host: RoleHost, channel: Channel, log: Log, remark?: st
   void channel.send({ type: 'beat', status: {} })
 }
 
-/** The config file, or a store it names, cannot be used: starting again cannot help. By code, since the broker is not loaded here. */
+/** The config file, or what it names, cannot be used: starting again cannot help. By code, since the broker is not loaded here. */
 function isConfigFault(error: unknown): boolean {
-  return error instanceof OmnibusError && ['ERR_OMNIBUS_CONFIG', 'ERR_OMNIBUS_STORE'].includes(error.code)
+  return error instanceof OmnibusError && ['ERR_OMNIBUS_CONFIG', 'ERR_OMNIBUS_MISSING_PEER', 'ERR_OMNIBUS_STORE'].includes(error.code)
 }

@@ -1,6 +1,7 @@
 /** The config host: loads the config file for the master, and stays as the host of its server hooks. */
 import type { LoadedConfig } from '../config/load.ts'
 import { BUS_URL_VARIABLE, busUrlOf } from '../supervisor/protocol.ts'
+import { checkUrls } from '../transports/table.ts'
 import { within } from './deadline.ts'
 import { hookRunner } from './hooks.ts'
 import { hostResources } from './resources.ts'
@@ -11,7 +12,7 @@ export function configHost(): RoleHost {
   return {
     async load({ file, root, overrides }) {
       const { loadConfig } = await import('../config/load.ts')
-      loaded = await loadConfig({ ...(file === undefined ? {} : { file }), root, overrides })
+      loaded = await loadConfig({ ...(file === undefined ? {} : { file }), root, overrides, checkUrls })
       return loaded.config
     },
 

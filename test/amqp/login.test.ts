@@ -117,14 +117,3 @@ describe.each([
     await connection.close()
   })
 })
-
-it('offers the certificate as identity where it is told to, and nothing else', async () => {
-  for (const [url, problem] of [
-    ['amqp://h?auth_mechanism=external&certfile=/c.pem', /EXTERNAL needs amqps: and a client certificate/],
-    ['amqps://h?auth_mechanism=external', /EXTERNAL needs amqps: and a client certificate/],
-    ['amqp://h?auth_mechanism=digest', /must be one of PLAIN, AMQPLAIN, EXTERNAL, got "digest"/],
-  ] as const) {
-    await expect(openSession(url)).rejects.toThrow(problem)
-    await expect(openSession(url)).rejects.toBeInstanceOf(ConnectionError)
-  }
-})

@@ -32,7 +32,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/core/': { values: [] },
   'src/amqp/': { values: ['src/core/'], builtins: ['node:net', 'node:tls'] },
   'src/broker/': { values: ['src/core/', 'src/amqp/'], builtins: 'any' },
-  'src/transports/kit/': { values: ['src/core/'] },
+  'src/transports/kit/': { values: ['src/core/'], builtins: ['node:fs/promises'] },
   'src/transports/amqp/': { values: ['src/core/', 'src/transports/kit/', 'src/amqp/'], builtins: ['node:fs', 'node:fs/promises'] },
   // Starts a broker for a script that runs alone.
   'src/transports/amqp/builtin.ts': {
@@ -48,7 +48,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   // A queue in the config is what its consumers import.
   'src/config/': { values: [...plainCore, 'src/core/host.ts', 'src/core/entities.ts'], types: ['src/bus/'], builtins: 'any' },
   // For the supervisor, which counts workers, and the workers, which count requests.
-  'src/metrics/': { values: ['src/core/errors.ts'], types: ['src/config/'], packages: ['hot-shots'] },
+  'src/metrics/': { values: ['src/core/peer.ts'], types: ['src/config/'], packages: ['hot-shots'] },
   'src/supervisor/': {
     values: [...plainCore, 'src/core/clock.ts', 'src/core/host.ts', 'src/metrics/'],
     types: ['src/config/'],

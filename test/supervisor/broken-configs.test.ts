@@ -53,6 +53,15 @@ const broken: Readonly<Record<string, Broken>> = {
   'a list with a wrong address': exported('{ web: { entry: "./web.ts", bind: [":1", "x"] } }', /web\.bind: .*got "x"/),
   'wrong probes': exported('{ probes: 9000 }', /probes: expected host:port.*got 9000/),
   'a bus URL without a scheme': exported('{ bus: { url: "guest:canary@h" } }', /bus\.url: expected a URL such as .*got .*\*\*\*@h/),
+  'a bus URL of no transport': exported(
+    '{ bus: { url: "reddis://h" } }',
+    /bus\.url: scheme: expected one of .*did you mean "redis:"\?.*got "reddis:"/,
+  ),
+  'a bus URL with wrong options': exported(
+    '{ bus: { url: ["redis://h/0?lease_seconds=x&polling_intervall=1"] } }',
+    /bus\.url: lease_seconds: expected a number from 1, got "x"/,
+    /polling_intervall: .*did you mean "polling_interval"\?/,
+  ),
   'a bus that listens nowhere': exported('{ bus: { listen: true } }', /bus\.listen: expected host:port.*got true/),
   'a hook that is no function': exported('{ hooks: { onStarting: "./hook.ts" } }', /hooks\.onStarting: expected a function, got/),
   'a hook that does not exist': exported('{ hooks: { onBoot() {} } }', /hooks\.onBoot: expected one of onStarting/),

@@ -1,12 +1,11 @@
 /** Metrics, as a statsd that listens receives them. */
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { omnibus, root } from '../support/omnibus.ts'
+import { omnibus } from '../support/omnibus.ts'
 import { freePort } from '../support/ports.ts'
-import { runToEnd } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -68,23 +67,4 @@ test.each(['process', 'thread'])("requests and workers under Gunicorn's names, w
   expect(durations).toHaveLength(paths.length)
   for (const ms of durations) expect(ms).toBeGreaterThan(0)
   expect(received.get('gunicorn.workers|g|#env:test')?.at(-1)).toBe(0)
-})
-
-test('without the package for it nothing starts, and the command that installs it is told', async () => {
-  const cwd = tempDir('statsd')
-  // The package as it is published, with all it depends on, and none of its optional peers.
-  const installed = join(cwd, 'node_modules', 'omnibus')
-  mkdirSync(installed, { recursive: true })
-  cpSync(join(root, 'dist'), join(installed, 'dist'), { recursive: true })
-  cpSync(join(root, 'package.json'), join(installed, 'package.json'))
-  symlinkSync(join(root, 'node_modules', 'commander'), join(cwd, 'node_modules', 'commander'))
-  writeFileSync(join(cwd, 'web.mjs'), APP)
-  writeFileSync(
-    join(cwd, 'omnibus.config.mjs'),
-    `export default { bus: { url: 'amqp://127.0.0.1:1/' }, web: { entry: './web.mjs', bind: '127.0.0.1:0' }, statsd: {} }\n`,
-  )
-  const { code, output } = await runToEnd(process.execPath, [join(installed, 'dist', 'cli', 'main.js'), 'serve'], { cwd })
-  expect(code).toBe(78)
-  expect(output).toContain('`statsd` in the config needs the package \\"hot-shots\\". Install it with: npm install hot-shots')
-  expect(output).not.toContain('web.1 is ready')
 })

@@ -1,6 +1,6 @@
 /** Where a broker listens, who we are there, and how both are read from a URL. */
-import { ConnectionError } from '../../core/errors.ts'
-import { nearest } from '../../core/options.ts'
+import { type Field, type Fields, oneOf, whole } from '../../core/options.ts'
+import { numeric, readUrl, TLS_QUERY, type TlsFiles, tlsFilesIn, type TlsQuery } from '../../core/url-options.ts'
 
 export type Target =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -25,51 +25,52 @@ export interface Address {
   readonly frameMax?: number
   /** Query parameter `channel_max`. */
   readonly channelMax?: number
-  /** Query parameters `cacertfile`, `certfile` and `keyfile`: PEM files. */
-  readonly files: { readonly ca?: string; readonly cert?: string; readonly key?: string }
+  /** Query parameters `cacertfile`, `certfile` and `keyfile`. */
+  readonly files: TlsFiles
 }
 
 /** SASL's, as far as we speak it. EXTERNAL is the client certificate. */
 const MECHANISMS = ['PLAIN', 'AMQPLAIN', 'EXTERNAL'] as const
 export type Mechanism = (typeof MECHANISMS)[number]
 
-const PARAMETERS = ['auth_mechanism', 'heartbeat', 'frame_max', 'channel_max', 'cacertfile', 'certfile', 'keyfile']
+interface Query extends TlsQuery {
+  readonly auth_mechanism?: Mechanism
+  readonly heartbeat?: number
+  readonly frame_max?: number
+  readonly channel_max?: number
+}
+
+const QUERY: Fields<Query> = {
+  auth_mechanism: inCapitals(oneOf(MECHANISMS)),
+  heartbeat: numeric(whole({ max: 65_535 })),
+  frame_max: numeric(whole({ min: 4096, max: 0xffff_ffff })),
+  channel_max: numeric(whole({ min: 1, max: 65_535 })),
+  ...TLS_QUERY,
+}
 
 /**
  * Reads a URL as https://www.rabbitmq.com/uri-spec and uri-query-parameters have it, with the defaults guest:guest, vhost '/',
- * port 5672 or, with TLS, 5671. Throws a fatal `ConnectionError` that says what is wrong without repeating any secret.
+ * port 5672 or, with TLS, 5671. Throws `ConfigError`.
  */
 export function parseAddress(url: URL): Address {
-  const tls = url.protocol === 'amqps:'
-  const host = decode(url.hostname, 'host').replace(/^\[(.*)\]$/, '$1')
-  const port = url.port === '' ? (tls ? 5671 : 5672) : Number(url.port)
-  for (const name of url.searchParams.keys()) {
-    if (PARAMETERS.includes(name)) continue
-    const near = nearest(name, PARAMETERS)
-    throw invalid(`the query parameter "${name}" is unknown; ${near ? `did you mean "${near}"?` : `known are ${PARAMETERS.join(', ')}`}`)
-  }
-  const heartbeat = whole(url, 'heartbeat', 0, 65_535)
-  const frameMax = whole(url, 'frame_max', 4096, 0xffff_ffff)
-  const channelMax = whole(url, 'channel_max', 1, 65_535)
-  const mechanism = mechanismOf(url)
-  const file = (name: string, key: string): object => {
-    const path = url.searchParams.get(name)
-    return path === null ? {} : { [key]: path }
-  }
-  return {
-    target: { kind: tls ? 'tls' : 'tcp', host: host === '' ? 'localhost' : host, port },
-    credentials: {
-      username: url.username === '' ? 'guest' : decode(url.username, 'user name'),
-      password: url.username === '' && url.password === '' ? 'guest' : decode(url.password, 'password'),
-    },
-    // No name and '/' both mean the vhost every broker has: nobody names a vhost ''.
-    vhost: decode(url.pathname.replace(/^\//, ''), 'vhost') || '/',
-    ...(mechanism === undefined ? {} : { mechanism }),
-    ...(heartbeat === undefined ? {} : { heartbeatMs: heartbeat * 1000 }),
-    ...(frameMax === undefined ? {} : { frameMax }),
-    ...(channelMax === undefined ? {} : { channelMax }),
-    files: { ...file('cacertfile', 'ca'), ...file('certfile', 'cert'), ...file('keyfile', 'key') },
-  }
+  return readUrl("The broker's URL", url, QUERY, ({ query, host, username, password, path, refuse }) => {
+    const tls = url.protocol === 'amqps:'
+    const { auth_mechanism: mechanism, heartbeat, frame_max: frameMax, channel_max: channelMax } = query
+    if (mechanism === 'EXTERNAL' && !(tls && query.certfile !== undefined))
+      refuse('auth_mechanism', 'amqps: and a client certificate (certfile, keyfile) with EXTERNAL', tls ? 'no certfile' : url.protocol)
+    const nobody = url.username === '' && url.password === ''
+    return {
+      target: { kind: tls ? 'tls' : 'tcp', host: host || 'localhost', port: url.port === '' ? (tls ? 5671 : 5672) : Number(url.port) },
+      credentials: { username: username || 'guest', password: nobody ? 'guest' : password },
+      // No name and '/' both mean the vhost every broker has: nobody names a vhost ''.
+      vhost: path || '/',
+      ...(mechanism === undefined ? {} : { mechanism }),
+      ...(heartbeat === undefined ? {} : { heartbeatMs: heartbeat * 1000 }),
+      ...(frameMax === undefined ? {} : { frameMax }),
+      ...(channelMax === undefined ? {} : { channelMax }),
+      files: tlsFilesIn(query),
+    }
+  })
 }
 
 /** A target as errors show it. */
@@ -78,33 +79,7 @@ export function describeTarget(target: Target): string {
   return `${target.kind === 'tls' ? 'amqps' : 'amqp'}://${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`
 }
 
-function decode(text: string, what: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw invalid(`the ${what} is not percent-encoded correctly; a "%" itself is written %25`)
-  }
-}
-
-function mechanismOf(url: URL): Mechanism | undefined {
-  const text = url.searchParams.get('auth_mechanism')
-  if (text === null) return undefined
-  const mechanism = MECHANISMS.find((known) => known === text.toUpperCase())
-  if (!mechanism) throw invalid(`the query parameter auth_mechanism must be one of ${MECHANISMS.join(', ')}, got "${text}"`)
-  if (mechanism === 'EXTERNAL' && !(url.protocol === 'amqps:' && url.searchParams.has('certfile'))) {
-    throw invalid('auth_mechanism=EXTERNAL needs amqps: and a client certificate (certfile, keyfile)')
-  }
-  return mechanism
-}
-
-function whole(url: URL, name: string, min: number, max: number): number | undefined {
-  const text = url.searchParams.get(name)
-  if (text === null) return undefined
-  const value = Number(text)
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value
-  throw invalid(`the query parameter ${name} must be a whole number from ${min} to ${max}, got "${text}"`)
-}
-
-function invalid(problem: string): ConnectionError {
-  return new ConnectionError(`The broker's URL cannot be used: ${problem}`, { fatal: true })
+/** Names of mechanisms are written either way. */
+function inCapitals<T>(field: Field<T>): Field<T> {
+  return { read: (value, path, problems) => field.read(String(value).toUpperCase(), path, problems) }
 }

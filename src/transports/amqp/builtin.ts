@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { type AmqpConnection, openAmqpConnection } from '../../amqp/index.ts'
 import { sleep, systemClock } from '../../core/clock.ts'
 import { ConnectionError, messageOf } from '../../core/errors.ts'
+import { flag, show } from '../../core/options.ts'
 import type { OpenOptions, Session, Transport } from '../../core/transport.ts'
+import { readUrl, truth } from '../../core/url-options.ts'
 import { clientProperties } from './client-properties.ts'
 import { amqpCapabilities } from './index.ts'
 import { amqpSession } from './session.ts'
@@ -15,14 +17,19 @@ const POLL_MS = 50
 /** sysexits.h EX_CONFIG: the folder or its store is refused, which starting again cannot help. */
 const EXIT_REFUSED = 78
 
-export const builtinTransport: Transport = Object.freeze({ name: 'omnibus', capabilities: amqpCapabilities, open })
+export const builtinTransport: Transport = Object.freeze({
+  name: 'omnibus',
+  capabilities: amqpCapabilities,
+  check: (url: URL) => void addressOf(url),
+  open,
+})
 
 /**
  * Connects to the broker whose socket `<folder>/broker.json` names. Where none answers, it is started in the background, unless
  * the URL says `spawn=false`, and waited for until the connect timeout.
  */
 async function open(options: OpenOptions): Promise<Session> {
-  const { folder, spawn: maySpawn } = readUrl(options.url)
+  const { folder, spawn: maySpawn } = addressOf(options.url)
   const deadline = systemClock.monotonic() + options.connectTimeoutMs
   let broker: Starting | undefined
   for (;;) {
@@ -101,19 +108,10 @@ function start(folder: string): Starting {
   }
 }
 
-function readUrl(url: URL): { folder: string; spawn: boolean } {
-  const wrong = (problem: string): ConnectionError =>
-    new ConnectionError(`The built-in broker's URL, omnibus:///absolute/folder?spawn=true|false, cannot be used: ${problem}`, {
-      fatal: true,
-    })
-  const spawning = url.searchParams.get('spawn') ?? 'true'
-  const unknown = [...url.searchParams.keys()].find((name) => name !== 'spawn')
-  if (url.host !== '' || url.pathname === '' || url.pathname === '/') throw wrong('it names no absolute folder')
-  if (spawning !== 'true' && spawning !== 'false') throw wrong(`spawn must be true or false, got "${spawning}"`)
-  if (unknown !== undefined) throw wrong(`the query parameter "${unknown}" is unknown`)
-  try {
-    return { folder: fileURLToPath(`file://${url.pathname}`), spawn: spawning === 'true' }
-  } catch (cause) {
-    throw wrong(messageOf(cause))
-  }
+/** `omnibus:///absolute/folder?spawn=true|false` */
+function addressOf(url: URL): { folder: string; spawn: boolean } {
+  return readUrl("The built-in broker's URL", url, { spawn: truth(flag(true)) }, ({ query: { spawn }, host, path, refuse }) => {
+    if (host !== '' || path === '') refuse('path', 'an absolute folder, as omnibus:///folder', show(host || path))
+    return { folder: `/${path}`, spawn }
+  })
 }

@@ -1,8 +1,7 @@
 /** RabbitMQ, and any other broker that speaks AMQP 0-9-1, at `amqp:` and `amqps:` URLs. */
-import { readFile } from 'node:fs/promises'
-import { openAmqpConnection, parseAddress, type TlsMaterial } from '../../amqp/index.ts'
-import { ConnectionError, messageOf } from '../../core/errors.ts'
+import { openAmqpConnection, parseAddress } from '../../amqp/index.ts'
 import type { Capabilities, OpenOptions, Session, Transport } from '../../core/transport.ts'
+import { readTlsFiles } from '../kit/tls-files.ts'
 import { clientProperties } from './client-properties.ts'
 import { amqpSession } from './session.ts'
 
@@ -17,7 +16,12 @@ export const amqpCapabilities: Capabilities = Object.freeze({
   directReply: true,
 })
 
-export const amqpTransport: Transport = Object.freeze({ name: 'amqp', capabilities: amqpCapabilities, open })
+export const amqpTransport: Transport = Object.freeze({
+  name: 'amqp',
+  capabilities: amqpCapabilities,
+  check: (url: URL) => void parseAddress(url),
+  open,
+})
 
 async function open({ url, name, connectTimeoutMs, heartbeatMs, handlers, signal }: OpenOptions): Promise<Session> {
   const { target, credentials, vhost, files, ...tuning } = parseAddress(url)
@@ -25,7 +29,7 @@ async function open({ url, name, connectTimeoutMs, heartbeatMs, handlers, signal
     target,
     credentials,
     vhost,
-    tls: await readFiles(files),
+    tls: await readTlsFiles(files),
     clientProperties: clientProperties(name),
     connectTimeoutMs,
     heartbeatMs,
@@ -34,16 +38,4 @@ async function open({ url, name, connectTimeoutMs, heartbeatMs, handlers, signal
     ...tuning,
   })
   return amqpSession(connection)
-}
-
-/** PEM files named in the URL; missing ones may appear later, so that trying again can help. */
-async function readFiles(files: Readonly<Record<string, string>>): Promise<TlsMaterial> {
-  const read = async ([key, path]: [string, string]): Promise<[string, Buffer]> => {
-    try {
-      return [key, await readFile(path)]
-    } catch (cause) {
-      throw new ConnectionError(`The TLS file ${path} named in the URL cannot be read: ${messageOf(cause)}`, { cause })
-    }
-  }
-  return Object.fromEntries(await Promise.all(Object.entries(files).map(read)))
 }

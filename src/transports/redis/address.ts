@@ -1,6 +1,6 @@
 /** What a `redis:` or `valkey:` URL says. Query parameters are Kombu's transport options, by their names. */
-import { ConnectionError } from '../../core/errors.ts'
-import { nearest } from '../../core/options.ts'
+import { decimal, type Field, type Fields, flag, show, text } from '../../core/options.ts'
+import { numeric, readUrl, TLS_QUERY, type TlsFiles, tlsFilesIn, type TlsQuery, truth } from '../../core/url-options.ts'
 import type { Names } from './names.ts'
 
 export interface Address {
@@ -24,66 +24,73 @@ export interface Address {
   /** Fanout goes to Kombu's channels, too: `fanout_pubsub`. */
   readonly fanoutPubsub: boolean
   /** PEM files: `cacertfile`, `certfile` and `keyfile`. */
-  readonly files: { readonly ca?: string; readonly cert?: string; readonly key?: string }
+  readonly files: TlsFiles
 }
 
-const PARAMETERS = [
-  'master_name',
-  'sentinel_password',
-  'global_keyprefix',
-  'sep',
-  'unacked_key',
-  'unacked_index_key',
-  'fanout_prefix',
-  'priority_steps',
-  'visibility_timeout',
-  'lease_seconds',
-  'polling_interval',
-  'fanout_pubsub',
-  'cacertfile',
-  'certfile',
-  'keyfile',
-]
+interface Query extends TlsQuery {
+  readonly master_name?: string
+  readonly sentinel_password?: string
+  readonly global_keyprefix: string
+  readonly sep: string
+  readonly unacked_key: string
+  readonly unacked_index_key: string
+  readonly fanout_prefix: string
+  readonly priority_steps: readonly number[]
+  readonly visibility_timeout: number
+  readonly lease_seconds: number
+  readonly polling_interval: number
+  readonly fanout_pubsub: boolean
+}
 
-/** Throws a fatal `ConnectionError` that says what is wrong without repeating any secret. */
+const QUERY: Fields<Query> = {
+  master_name: text(),
+  sentinel_password: text(),
+  global_keyprefix: text({ fallback: '' }),
+  sep: text({ fallback: '\u0006\u0016' }),
+  unacked_key: text({ fallback: 'unacked' }),
+  unacked_index_key: text({ fallback: 'unacked_index' }),
+  fanout_prefix: text({ fallback: '/{db}.' }),
+  priority_steps: steps([0, 3, 6, 9]),
+  visibility_timeout: numeric(decimal({ min: 1, fallback: 3_600 })),
+  lease_seconds: numeric(decimal({ min: 1, fallback: 30 })),
+  polling_interval: numeric(decimal({ min: 0.001, fallback: 1 })),
+  fanout_pubsub: truth(flag(true)),
+  ...TLS_QUERY,
+}
+
+/** Throws `ConfigError`. */
 export function parseAddress(url: URL): Address {
-  for (const name of url.searchParams.keys()) {
-    if (PARAMETERS.includes(name)) continue
-    const near = nearest(name, PARAMETERS)
-    throw invalid(`the query parameter "${name}" is unknown; ${near ? `did you mean "${near}"?` : `known are ${PARAMETERS.join(', ')}`}`)
-  }
-  const text = (name: string, fallback: string): string => url.searchParams.get(name) ?? fallback
-  const host = decode(url.hostname, 'host').replace(/^\[(.*)\]$/, '$1')
-  const database = decode(url.pathname.replace(/^\//, ''), 'database')
-  if (!/^\d*$/.test(database)) throw invalid(`the path is the number of a database, got "${database}"`)
-  const sentinel = url.protocol === 'sentinel:'
-  const master = text('master_name', '')
-  if (sentinel === (master === '')) throw invalid('master_name names the master of a sentinel: URL, and belongs to no other')
-  const prefix = text('global_keyprefix', '')
-  const file = (name: string, key: string): object => (url.searchParams.has(name) ? { [key]: text(name, '') } : {})
-  return {
-    host: host === '' ? 'localhost' : host,
-    port: url.port === '' ? (sentinel ? 26_379 : 6379) : Number(url.port),
-    ...(sentinel ? { master } : {}),
-    sentinelPassword: url.searchParams.get('sentinel_password') ?? undefined,
-    tls: url.protocol === 'rediss:' || url.protocol === 'valkeys:',
-    database: Number(database),
-    username: url.username === '' ? undefined : decode(url.username, 'user name'),
-    password: url.password === '' ? undefined : decode(url.password, 'password'),
-    names: {
-      prefix,
-      sep: text('sep', '\u0006\u0016'),
-      unackedKey: text('unacked_key', 'unacked'),
-      unackedIndexKey: text('unacked_index_key', 'unacked_index'),
-      fanoutPrefix: text('fanout_prefix', '/{db}.').replaceAll('{db}', String(Number(database))),
-      prioritySteps: stepsOf(text('priority_steps', '0,3,6,9')),
-    },
-    visibilityMs: number(url, 'visibility_timeout', 1, 3_600) * 1_000,
-    leaseMs: number(url, 'lease_seconds', 1, 30) * 1_000,
-    pollMs: number(url, 'polling_interval', 0.001, 1) * 1_000,
-    fanoutPubsub: flag(url, 'fanout_pubsub', true),
-    files: { ...file('cacertfile', 'ca'), ...file('certfile', 'cert'), ...file('keyfile', 'key') },
-  }
+  return readUrl('The Redis URL', url, QUERY, ({ query, host, username, password, path, refuse }) => {
+    const sentinel = url.protocol === 'sentinel:'
+    const { master_name: master = '' } = query
+    if (!/^\d*$/.test(path)) refuse('path', 'the number of a database', show(path))
+    if (sentinel && master === '') refuse('master_name', 'the name of the master that a sentinel: URL is to find', 'none')
+    if (!sentinel && master !== '') refuse('master_name', 'a sentinel: URL with it', url.protocol)
+    const database = Number(path)
+    return {
+      host: host || 'localhost',
+      port: url.port === '' ? (sentinel ? 26_379 : 6379) : Number(url.port),
+      ...(sentinel ? { master } : {}),
+      sentinelPassword: query.sentinel_password,
+      tls: url.protocol === 'rediss:' || url.protocol === 'valkeys:',
+      database,
+      username: username || undefined,
+      password: password || undefined,
+      names: {
+        prefix: query.global_keyprefix,
+        sep: query.sep,
+        unackedKey: query.unacked_key,
+        unackedIndexKey: query.unacked_index_key,
+        fanoutPrefix: query.fanout_prefix.replaceAll('{db}', String(database)),
+        prioritySteps: query.priority_steps,
+      },
+      visibilityMs: query.visibility_timeout * 1_000,
+      leaseMs: query.lease_seconds * 1_000,
+      pollMs: query.polling_interval * 1_000,
+      fanoutPubsub: query.fanout_pubsub,
+      files: tlsFilesIn(query),
+    }
+  })
 }
 
 /** The server as errors and warnings name it. */
@@ -91,36 +98,13 @@ export function describe({ host, port, tls, database }: Address): string {
   return `${tls ? 'rediss' : 'redis'}://${host.includes(':') ? `[${host}]` : host}:${port}/${database}`
 }
 
-function decode(text: string, what: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw invalid(`the ${what} is not percent-encoded correctly; a "%" itself is written %25`)
+function steps(fallback: readonly number[]): Field<readonly number[]> {
+  const expected = 'rising numbers from 0 to 9 that begin with 0, such as 0,3,6,9'
+  const read: Field<readonly number[]>['read'] = (value, path, problems) => {
+    const found = String(value).split(',').map(Number)
+    if (found.every((step, i) => Number.isInteger(step) && step <= 9 && (i === 0 ? step === 0 : step > found[i - 1]!))) return found
+    problems.push({ path, expected, got: show(value) })
+    return undefined
   }
-}
-
-function number(url: URL, name: string, min: number, fallback: number): number {
-  const text = url.searchParams.get(name)
-  if (text === null) return fallback
-  const value = Number(text)
-  if (/^\d+(\.\d+)?$/.test(text) && value >= min) return value
-  throw invalid(`the query parameter ${name} must be a number from ${min}, got "${text}"`)
-}
-
-function flag(url: URL, name: string, fallback: boolean): boolean {
-  const text = url.searchParams.get(name)
-  if (text === null) return fallback
-  if (text === 'true' || text === 'false') return text === 'true'
-  throw invalid(`the query parameter ${name} must be true or false, got "${text}"`)
-}
-
-function stepsOf(text: string): number[] {
-  const steps = text.split(',').map(Number)
-  const rising = steps.every((step, i) => Number.isInteger(step) && step >= 0 && step <= 9 && (i === 0 ? step === 0 : step > steps[i - 1]!))
-  if (rising) return steps
-  throw invalid(`the query parameter priority_steps must be rising numbers from 0 to 9 that begin with 0, such as 0,3,6,9, got "${text}"`)
-}
-
-function invalid(problem: string): ConnectionError {
-  return new ConnectionError(`The Redis URL cannot be used: ${problem}`, { fatal: true })
+  return { fallback, read }
 }

@@ -1,7 +1,8 @@
 /** Finds the server that has our keys, and connects to it: the one of the URL, the master a Sentinel names, a cluster's node. */
 import { ConnectionError } from '../../core/errors.ts'
 import { type Address, describe } from './address.ts'
-import { connectionError, missingRedis } from './errors.ts'
+import { connectionError } from './errors.ts'
+import { loadRedis } from './peer.ts'
 import { settingsOf } from './settings.ts'
 
 export interface DialOptions {
@@ -72,9 +73,7 @@ export async function unlessGivenUp<T>(signal: AbortSignal, end: () => void, ste
 
 async function connect(options: DialOptions): Promise<Dialled> {
   const { address, signal } = options
-  const { createClient, RESP_TYPES } = await import('redis').catch((error: unknown) => {
-    throw missingRedis(error)
-  })
+  const { createClient, RESP_TYPES } = await loadRedis()
   const settings = await settingsOf(options)
   const client = createClient({ ...settings, emitInvalidate: address.master === undefined })
   // What goes wrong here is told by `connect()`, and later by what hangs in the air; without a listener it would end the process.

@@ -1,5 +1,5 @@
 /** What Redis refuses, by name. Its errors begin with a word in capitals. */
-import { ConnectionError, messageOf, MissingPeerError, TopologyError } from '../../core/errors.ts'
+import { ConnectionError, messageOf, TopologyError } from '../../core/errors.ts'
 
 /** The first word of an error reply, such as `WRONGTYPE`; '' for anything else. */
 export function wordOf(error: unknown): string {
@@ -60,5 +60,3 @@ export function topologyError(error: unknown): TopologyError | undefined {
 }
 
 const LEASE_OVER = '410'
-
-export const missingRedis = (cause: unknown): MissingPeerError => new MissingPeerError('redis', 'A redis: URL', { cause })

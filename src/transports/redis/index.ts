@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../../core/clock.ts'
 import { ConnectionError } from '../../core/errors.ts'
 import type { Capabilities, Transport } from '../../core/transport.ts'
 import { describe, parseAddress } from './address.ts'
+import { requireRedis } from './peer.ts'
 import { type Place, redisSession } from './session.ts'
 
 const capabilities: Capabilities = Object.freeze({
@@ -22,6 +23,10 @@ export function createRedisTransport(clock: Clock = systemClock): Transport {
   return Object.freeze({
     name: 'redis',
     capabilities,
+    check(url) {
+      parseAddress(url)
+      requireRedis()
+    },
     async open({ url, ...options }) {
       const address = parseAddress(url)
       const { connectTimeoutMs } = options

@@ -3,7 +3,8 @@ import { sleep, systemClock } from '../../core/clock.ts'
 import { ConnectionError } from '../../core/errors.ts'
 import type { ResultStore, Watch } from '../../core/results.ts'
 import { type Address, describe, parseAddress } from './address.ts'
-import { connectionError, missingRedis } from './errors.ts'
+import { connectionError } from './errors.ts'
+import { loadRedis } from './peer.ts'
 import { settingsOf } from './settings.ts'
 
 const KEY = 'celery-task-meta-'
@@ -93,9 +94,7 @@ export function redisResults(url: URL): ResultStore {
 }
 
 async function openClient(address: Address): Promise<Client> {
-  const { createClient } = await import('redis').catch((error: unknown) => {
-    throw missingRedis(error)
-  })
+  const { createClient } = await loadRedis()
   const settings = await settingsOf({ address, name: 'results', connectTimeoutMs: CONNECT_MS })
   const opened = createClient(settings) as unknown as Client
   // Told by each command, too; without a listener it would end the process.

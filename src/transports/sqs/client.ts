@@ -1,7 +1,8 @@
 /** The SDK's client as a link: loaded when first used, without retries of its own, dead for good at the first call without an answer. */
 import type { SQS } from '@aws-sdk/client-sqs'
 import type { Clock } from '../../core/clock.ts'
-import { ClosedError, ConnectionError, MissingPeerError } from '../../core/errors.ts'
+import { ClosedError, ConnectionError } from '../../core/errors.ts'
+import { loadPeer, type Peer } from '../../core/peer.ts'
 import type { Address } from './address.ts'
 import { failureOf } from './failure.ts'
 
@@ -17,16 +18,12 @@ export interface ClientOptions {
 /** SQS answers everything but a long poll at once; beyond this it is gone. Milliseconds. */
 const ANSWER_MS = 10_000
 
+export const SDK: Peer = { name: '@aws-sdk/client-sqs', neededFor: 'Amazon SQS' }
+
 /** Rejects with `MissingPeerError`. */
 export async function sqsClient(options: ClientOptions): Promise<Client> {
   const { address, connectTimeoutMs, waitTime } = options
-  let sdk
-  try {
-    sdk = await import('@aws-sdk/client-sqs')
-  } catch (cause) {
-    if (!(cause instanceof Error && Reflect.get(cause, 'code') === 'ERR_MODULE_NOT_FOUND')) throw cause
-    throw new MissingPeerError('@aws-sdk/client-sqs', 'Amazon SQS', { cause })
-  }
+  const sdk = await loadPeer(SDK, () => import('@aws-sdk/client-sqs'))
   const { region, endpoint, credentials } = address
   const sqs = new sdk.SQS({
     maxAttempts: 1,

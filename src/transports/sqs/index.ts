@@ -1,9 +1,10 @@
 /** Amazon SQS, and what behaves like it, at `sqs:` URLs. Its messages are Kombu's, so that Python may stand at the other end of any queue. */
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { ConnectionError } from '../../core/errors.ts'
+import { requirePeer } from '../../core/peer.ts'
 import type { Capabilities, OpenOptions, Transport } from '../../core/transport.ts'
 import { type Address, parseAddress } from './address.ts'
-import { type Client, sqsClient } from './client.ts'
+import { type Client, SDK, sqsClient } from './client.ts'
 import { Directory } from './directory.ts'
 import { SqsFailure } from './failure.ts'
 import { Identities } from './message.ts'
@@ -28,6 +29,10 @@ export function createSqsTransport(clock: Clock = systemClock): Transport {
   return Object.freeze({
     name: 'sqs',
     capabilities,
+    check(url) {
+      parseAddress(url)
+      requirePeer(SDK)
+    },
     async open(options) {
       options.signal.throwIfAborted()
       const address = parseAddress(options.url)

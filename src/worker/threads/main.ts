@@ -3,7 +3,7 @@ import { enableCompileCache, flushCompileCache } from 'node:module'
 import type { Socket } from 'node:net'
 import { inspect } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
-import { ConfigError, messageOf } from '../../core/errors.ts'
+import { ConfigError, messageOf, MissingPeerError } from '../../core/errors.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { deadlineIn } from '../deadline.ts'
 import { tellFailure } from '../failure.ts'
@@ -34,7 +34,12 @@ let status = (): UnitStatus => ({})
 const fail = (error: unknown): void => {
   tellFailure(error)
   // Not logged here: what a thread writes goes through its host, and may not get there before the thread ends.
-  say({ type: 'failed', message: messageOf(error), stack: inspect(error), config: error instanceof ConfigError })
+  say({
+    type: 'failed',
+    message: messageOf(error),
+    stack: inspect(error),
+    config: error instanceof ConfigError || error instanceof MissingPeerError,
+  })
   process.exit(1)
 }
 
