@@ -10,7 +10,10 @@ const ANSWER_MS = 10_000
 /** Asks the broker that runs in a folder. Rejects with `ConnectionError` where none does. */
 export async function inspectBroker(data: string): Promise<BrokerStats> {
   const path = readAnnouncement(data)?.inspect
-  if (path === undefined) throw new ConnectionError(`No broker runs in ${data}: there is no broker.json that names its sockets`)
+  if (path === undefined)
+    throw new ConnectionError(
+      `No built-in broker runs in ${data}: there is no broker.json that names its sockets. Other brokers have tools of their own`,
+    )
   const socket = connect({ path })
   socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error(`no answer within ${ANSWER_MS} ms`)))
   try {

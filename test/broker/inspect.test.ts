@@ -67,9 +67,9 @@ describe('inspect', () => {
     expect((await inspectBroker(data)).queues).toEqual([])
     await broker.stop()
     expect(() => statSync(join(socket!, '..'))).toThrow('ENOENT')
-    await expect(inspectBroker(data)).rejects.toThrow('No broker runs in')
+    await expect(inspectBroker(data)).rejects.toThrow('No built-in broker runs in')
     const { code, output } = await command('--data', data)
-    expect([code, output]).toEqual([69, expect.stringContaining(`No broker runs in ${data}`)])
+    expect([code, output]).toEqual([69, expect.stringContaining(`No built-in broker runs in ${data}`)])
   })
 
   test('rates are of the last seconds, and never below nothing', () => {
