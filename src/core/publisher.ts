@@ -95,7 +95,7 @@ export class Publisher {
         signal.addEventListener('abort', onAbort, { once: true })
         pending.stopListening = () => signal.removeEventListener('abort', onAbort)
       }
-      if (this.#inFlight.size < this.#options.maxInFlight && this.#waiting.size === 0) this.#admit(pending)
+      if (this.#inFlight.size < this.#options.maxInFlight) this.#admit(pending)
       else this.#waiting.add(pending)
       this.#watch(pending.deadlineAt)
     })

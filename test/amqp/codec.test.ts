@@ -151,16 +151,14 @@ describe('field tables', () => {
     expect(() => writeTable(new ByteWriter(), nest(MAX_NESTING + 1))).toThrow(/nested deeper than 32/)
 
     const depth = 100_000
-    const bomb = Buffer.alloc(4 + depth * 5)
-    bomb.writeUInt32BE(depth * 5)
-    for (let i = 0; i < depth; i++) {
-      // An unnamed list in the table, and lists within.
-      const at = 4 + i * 5
-      if (i === 0) bomb.writeUInt8(0, at)
-      bomb.writeUInt8('A'.charCodeAt(0), at + (i === 0 ? 1 : 0))
-      bomb.writeUInt32BE(depth * 5 - (at - 4) - 5, at + (i === 0 ? 1 : 0) + 1 > bomb.length - 4 ? bomb.length - 4 : at + 1)
+    // An unnamed list in the table, and lists within.
+    const bomb = Buffer.alloc(5 + depth * 5)
+    bomb.writeUInt32BE(bomb.length - 4)
+    for (let at = 5; at < bomb.length; at += 5) {
+      bomb.write('A', at)
+      bomb.writeUInt32BE(bomb.length - at - 5, at + 1)
     }
-    expect(() => readTable(new ByteReader(bomb))).toThrow(ProtocolError)
+    expect(() => readTable(new ByteReader(bomb))).toThrow(/nested deeper than 32/)
     const self: Record<string, unknown> = {}
     self['self'] = self
     expect(() => writeTable(new ByteWriter(), self as Headers)).toThrow(/"self\.self.*holds itself/)

@@ -77,6 +77,37 @@ describe('a broker that answers out of the ordinary', () => {
     await session.close()
   })
 
+  it('may go on delivering after our goodbye: nobody hears of it', async () => {
+    let deliver = (): void => undefined
+    await using server = await startScriptedServer(
+      (method, _content, { writer, channel }) => {
+        if (method.name === 'basic.qos') writer.method(channel, 'basic.qos-ok', {})
+        if (method.name !== 'basic.consume') return
+        const { consumerTag } = method.args
+        writer.method(channel, 'basic.consume-ok', { consumerTag })
+        const args = { consumerTag, deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'q' }
+        deliver = () => writer.content(channel, 'basic.deliver', args, Buffer.alloc(2), Buffer.from('late'))
+      },
+      () => deliver(),
+    )
+    const { session, deaths } = await openSession(server.url)
+    const { bodies } = await consume(session, 'q')
+    await session.close()
+    expect([bodies, deaths]).toEqual([[], []])
+  })
+
+  it('may close any number of channels: their numbers are used again', async () => {
+    await using server = await startScriptedServer((method, _content, { writer, channel }) => {
+      const args = { replyCode: 404, replyText: 'NOT_FOUND', classId: 50, methodId: 10 }
+      if (method.name === 'queue.declare') writer.method(channel, 'channel.close', args)
+    })
+    const { session, deaths } = await openSession(server.url)
+    // The server allows 100 at a time.
+    for (let i = 0; i < 150; i++) await expect(session.inspect('q')).rejects.toThrow(/NOT_FOUND/)
+    expect(deaths).toEqual([])
+    await session.close()
+  })
+
   it('breaks the session, once, when it breaks the protocol', async () => {
     let farewell: Method | undefined
     await using server = await startScriptedServer(

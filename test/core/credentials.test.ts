@@ -1,33 +1,13 @@
-import { describe, expect, it, onTestFinished } from 'vitest'
-import { Connection } from '../../src/core/connection.ts'
-import type { ConnectionEvent, ConnectionOptions } from '../../src/core/connection-options.ts'
+import { describe, expect, it } from 'vitest'
+import type { ConnectionEvent } from '../../src/core/connection-options.ts'
 import { clearTextHost } from '../../src/core/credentials.ts'
 import { queue } from '../../src/core/entities.ts'
 import { ConnectionError } from '../../src/core/errors.ts'
-import { parseUrls } from '../../src/core/urls.ts'
-import { FakeClock, settle } from './fake-clock.ts'
-import { ScriptedTransport } from './scripted-transport.ts'
+import { settle } from './fake-clock.ts'
+import { setUp } from './scripted-connection.ts'
+import type { ScriptedTransport } from './scripted-transport.ts'
 
-function setUp(options: ConnectionOptions, url = 'scripted://old:secret@a') {
-  const transport = new ScriptedTransport()
-  const clock = new FakeClock()
-  const events: ConnectionEvent[] = []
-  const connection = new Connection(parseUrls(url), async () => transport, { clock, onEvent: (event) => events.push(event), ...options })
-  onTestFinished(async () => {
-    const closed = connection.close({ deadlineMs: 10 })
-    await clock.pass(100)
-    await closed
-  })
-  const users = (): string[] =>
-    transport.sessions.map(
-      ({
-        options: {
-          url: { username, password },
-        },
-      }) => `${username}:${password}`,
-    )
-  return { transport, clock, connection, events, users }
-}
+const usersOf = ({ sessions }: ScriptedTransport): string[] => sessions.map(({ options: { url } }) => `${url.username}:${url.password}`)
 
 const ofType = (events: readonly ConnectionEvent[], type: ConnectionEvent['type']): ConnectionEvent[] =>
   events.filter((event) => event.type === type)
@@ -35,17 +15,18 @@ const ofType = (events: readonly ConnectionEvent[], type: ConnectionEvent['type'
 describe('a credentials function', () => {
   it('is asked again before every attempt, and stands instead of the URL', async () => {
     let asked = 0
-    const { connection, transport, clock, users } = setUp({ credentials: async () => ({ username: 'u@x', password: `p/${++asked}%` }) })
+    const credentials = async () => ({ username: 'u@x', password: `p/${++asked}%` })
+    const { connection, transport, clock } = setUp({ credentials }, 'scripted://old:secret@a')
     await connection.ready()
-    expect(users()).toEqual(['u%40x:p%2F1%25'])
+    expect(usersOf(transport)).toEqual(['u%40x:p%2F1%25'])
     transport.of('publish')!.die()
     await clock.pass(200)
-    expect(users()).toEqual(['u%40x:p%2F1%25', 'u%40x:p%2F2%25'])
+    expect(usersOf(transport)).toEqual(['u%40x:p%2F1%25', 'u%40x:p%2F2%25'])
   })
 
   it('is tried again when it fails, and when what it gave was refused', async () => {
     let asked = 0
-    const { connection, transport, clock, events, users } = setUp({
+    const { connection, transport, clock, events } = setUp({
       credentials() {
         if (++asked === 1) throw new Error('the vault is sealed')
         return { username: 'u', password: String(asked) }
@@ -55,7 +36,7 @@ describe('a credentials function', () => {
     const ready = connection.ready({ deadlineMs: 9_000 })
     await clock.pass(2_000)
     await ready
-    expect(users()).toEqual(['u:3'])
+    expect(usersOf(transport)).toEqual(['u:3'])
     expect(ofType(events, 'down')).toMatchObject([
       { error: { fatal: false, message: expect.stringContaining('the vault is sealed') } },
       { error: { fatal: false, message: expect.stringContaining('wrong password') } },
@@ -126,7 +107,7 @@ describe('a password in clear text', () => {
 })
 
 it('gives consume up at its deadline, and leaves no subscription behind', async () => {
-  const { connection, transport, clock } = setUp({})
+  const { connection, transport, clock } = setUp()
   transport.refusals.push(...Array.from({ length: 20 }, () => new ConnectionError('refused')))
   const early = connection.consume(queue('q'), () => undefined, { deadlineMs: 300 })
   const refused = expect(early).rejects.toThrow(/within 300 ms/)

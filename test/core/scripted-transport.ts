@@ -1,7 +1,16 @@
 /** A transport whose broker is the test itself: it decides when a session opens, what it answers and when it dies. */
 import { ConnectionError } from '../../src/core/errors.ts'
 import type { Outgoing, PublishResult } from '../../src/core/message.ts'
-import type { Incoming, OpenOptions, Session, Settlement, SubscribeOptions, Transport } from '../../src/core/transport.ts'
+import type {
+  AnswerHandlers,
+  Incoming,
+  OpenOptions,
+  Requester,
+  Session,
+  Settlement,
+  SubscribeOptions,
+  Transport,
+} from '../../src/core/transport.ts'
 
 export interface Sent {
   readonly message: Outgoing
@@ -11,6 +20,9 @@ export interface Sent {
 export class ScriptedSession implements Session {
   readonly options: OpenOptions
   readonly sent: Sent[] = []
+  /** Requests; none are taken where the broker cannot send answers straight back. */
+  readonly requested: Sent[] = []
+  readonly requests?: (handlers: AnswerHandlers) => Requester
   readonly declared: string[] = []
   readonly subscriptions: SubscribeOptions[] = []
   readonly settled: [string, Settlement][] = []
@@ -21,8 +33,9 @@ export class ScriptedSession implements Session {
   stalled = false
   lastHeardAt = 0
 
-  constructor(options: OpenOptions) {
+  constructor(options: OpenOptions, directReply: boolean) {
     this.options = options
+    if (directReply) this.requests = () => ({ publish: (messages, settled) => keep(this.requested, messages, settled) })
   }
 
   die(message = 'the link broke'): void {
@@ -56,7 +69,7 @@ export class ScriptedSession implements Session {
   }
 
   publish(messages: readonly Outgoing[], settled: (message: Outgoing, result: PublishResult) => void): void {
-    for (const message of messages) this.sent.push({ message, answer: (result) => settled(message, result) })
+    keep(this.sent, messages, settled)
   }
 
   async subscribe(options: SubscribeOptions) {
@@ -86,6 +99,10 @@ export class ScriptedSession implements Session {
   }
 }
 
+function keep(sent: Sent[], messages: readonly Outgoing[], settled: (message: Outgoing, result: PublishResult) => void): void {
+  for (const message of messages) sent.push({ message, answer: (result) => settled(message, result) })
+}
+
 export class ScriptedTransport implements Transport {
   readonly name = 'scripted'
   readonly capabilities = {
@@ -110,7 +127,7 @@ export class ScriptedTransport implements Transport {
     this.tried.push(options.url.host)
     const refusal = this.refusals.shift()
     if (refusal) throw refusal
-    const session = new ScriptedSession(options)
+    const session = new ScriptedSession(options, this.capabilities.directReply)
     session.stalled = this.stalled
     this.sessions.push(session)
     return session
