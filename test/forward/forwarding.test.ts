@@ -6,17 +6,23 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startBroker, type BrokerProcess } from '../support/broker.ts'
 import { hasRabbit, sharedRabbit } from '../support/shared-rabbit.ts'
 import { hasRedis, sharedRedis } from '../support/shared-redis.ts'
+import { sharedSqs } from '../support/shared-sqs.ts'
 import { unique } from '../bus/brokers.ts'
 import { type Answer, forwarding, startTarget, until } from './house.ts'
 
-describe.each(['the built-in broker', 'RabbitMQ', 'Redis'])('on %s', (where) => {
-  const isThere = where === 'RabbitMQ' ? hasRabbit() : where === 'Redis' ? hasRedis() : true
+const shared: Readonly<Record<string, { readonly isThere: () => boolean; readonly url: () => Promise<string> }>> = {
+  RabbitMQ: { isThere: hasRabbit, url: sharedRabbit },
+  Redis: { isThere: hasRedis, url: sharedRedis },
+  SQS: { isThere: () => true, url: sharedSqs },
+}
+
+describe.each(['the built-in broker', ...Object.keys(shared)])('on %s', (where) => {
+  const isThere = shared[where]?.isThere() ?? true
   describe.runIf(isThere)('', () => {
     let broker: BrokerProcess | undefined
     let url = ''
     beforeAll(async () => {
-      if (where === 'the built-in broker') broker = await startBroker()
-      url = broker?.tcpUrl ?? (await (where === 'Redis' ? sharedRedis() : sharedRabbit()))
+      url = (await shared[where]?.url()) ?? (broker = await startBroker()).tcpUrl
     })
     afterAll(() => broker?.[Symbol.asyncDispose]())
 
@@ -112,23 +118,22 @@ describe.each(['the built-in broker', 'RabbitMQ', 'Redis'])('on %s', (where) => 
       ['404', { status: 404, body: 'no such order' }, 1],
       ['422', { status: 422 }, 1],
     ]
-    test.each(again)('%s', async (_name, answer, attempts) => {
-      const target = await startTarget()
-      target.answer = () => answer
-      const given = { to: target.url, timeoutMs: 200, retry: { attempts: 2, minMs: 1 } }
-      const { connection, queue: tried, waiting } = await forwarding(url, { queue: unique('tried'), ...given })
-      await connection.publish(tried, { n: 1 }, { messageId: 'm1' })
-      await until('the dead letter', async () => (await waiting(`${tried.name}.dlq`)) === 1)
-      expect(target.received.map(({ headers }) => [headers['ce-id'], headers['x-bus-attempt']])).toEqual(
-        [
-          ['m1', '1'],
-          ['m1', '2'],
-        ].slice(0, attempts),
-      )
-      const letter = await connection.get(`${tried.name}.dlq`)
-      const reason = answer === undefined ? 'no complete answer within 200 ms' : `it answers ${answer.status}`
-      expect(letter?.properties.headers?.['omnibus-dead-reason']).toContain(`${target.url}: ${reason}`)
-      await letter?.ack()
+    test('an answer says what becomes of the message', async () => {
+      const outcomes = again.map(async ([what, answer, attempts]) => {
+        const target = await startTarget()
+        target.answer = () => answer
+        const given = { to: target.url, timeoutMs: 200, retry: { attempts: 2, minMs: 1 } }
+        const { connection, queue: tried, waiting } = await forwarding(url, { queue: unique('tried'), ...given })
+        await connection.publish(tried, { n: 1 }, { messageId: 'm1' })
+        await until(`the dead letter of ${what}`, async () => (await waiting(`${tried.name}.dlq`)) === 1)
+        const sent = target.received.map(({ headers }) => [headers['ce-id'], headers['x-bus-attempt']])
+        expect(sent, what).toEqual([1, 2].slice(0, attempts).map((attempt) => ['m1', String(attempt)]))
+        const letter = await connection.get(`${tried.name}.dlq`)
+        const reason = answer === undefined ? 'no complete answer within 200 ms' : `it answers ${answer.status}`
+        expect(letter?.properties.headers?.['omnibus-dead-reason'], what).toContain(`${target.url}: ${reason}`)
+        await letter?.ack()
+      })
+      await Promise.all(outcomes)
     })
 
     test('a target that is away costs no attempt: nothing is fetched before it is there, and what is held waits for it', async () => {
@@ -172,6 +177,8 @@ describe.each(['the built-in broker', 'RabbitMQ', 'Redis'])('on %s', (where) => 
     })
 
     test('ordered: one at a time, and none before one that fails', async () => {
+      // Elsewhere that is the queue's single active consumer.
+      const inOrder = unique('line') + (where === 'SQS' ? '.fifo' : '')
       const target = await startTarget()
       const failures = new Map([['2', 2]])
       target.answer = ({ body }) => {
@@ -183,7 +190,7 @@ describe.each(['the built-in broker', 'RabbitMQ', 'Redis'])('on %s', (where) => 
         connection,
         queue: line,
         waiting,
-      } = await forwarding(url, { queue: unique('line'), to: target.url, ordered: true, retry: { minMs: 1 } })
+      } = await forwarding(url, { queue: inOrder, to: target.url, ordered: true, retry: { minMs: 1 } })
       for (const n of [1, 2, 3, 4]) await connection.publish(line, n)
       await until('all of them', async () => target.received.length === 6 && (await waiting()) === 0)
       expect(target.received.map(({ body }) => body)).toEqual(['1', '2', '2', '2', '3', '4'])

@@ -1,15 +1,17 @@
 /** examples/sidecar: Flask under Gunicorn behind `omnibus forward`, killed part by part under load. Whatever was confirmed is handled. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { join } from 'node:path'
-import { consume, createBus, event, on, queue } from 'omnibus'
+import { connect, consume, createBus, event, on, queue } from 'omnibus'
 import { describe, expect, test } from 'vitest'
 import type { Status } from '../../src/supervisor/status.ts'
 import { check, faults, noFaults, openLedger } from '../faults/ledger.ts'
+import { startBroker } from '../support/broker.ts'
 import { copyOfExample, omnibus, root } from '../support/omnibus.ts'
 import { have } from '../support/packages.ts'
 import { freePorts } from '../support/ports.ts'
 import { type Running, runToEnd } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
+import { sharedSqs } from '../support/shared-sqs.ts'
 import { waitFor } from '../support/wait.ts'
 
 const Placed = event<{ item: string }>('order.placed.v1')
@@ -104,4 +106,23 @@ describe.runIf(have('gunicorn', 'python3-flask'))('the sidecar', () => {
     await server.line(/app.1 ended with code 3; given up/)
     expect(server.processes()).toEqual([])
   })
+})
+
+test('ends with 78 when there can be no such queue on the broker, and says why', async () => {
+  await using broker = await startBroker()
+  await using connection = connect(broker.tcpUrl)
+  await connection.declare(queue('taken', { type: 'classic' }))
+  const cases = [
+    [broker.tcpUrl, ['--queue', 'taken'], /expected the queue \\?"taken\\?" as it exists, got type quorum/],
+    [
+      await sharedSqs(),
+      ['--queue', 'line', '--ordered'],
+      /expected a queue that this broker can have.*a FIFO queue, whose name ends with \.fifo/,
+    ],
+  ] as const
+  for (const [url, flags, reason] of cases) {
+    await using server = omnibus(['forward', ...flags, '--to', 'http://127.0.0.1:9/', '--bus-url', url])
+    expect(await server.exit()).toEqual({ code: 78, signal: null })
+    await server.line(reason)
+  }
 })

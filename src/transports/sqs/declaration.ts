@@ -5,9 +5,13 @@ import type { Headers } from '../../core/message.ts'
 import { show } from '../../core/options.ts'
 import { writeJsonHeaders } from '../kit/json-headers.ts'
 import type { WaitingQueue } from './directory.ts'
+import { isFifo } from './names.ts'
 
 /** Attributes for `CreateQueue`, as SQS names them: `RedrivePolicy`, `MessageRetentionPeriod`, … */
 const ATTRIBUTES = 'sqs-attributes'
+
+/** A FIFO queue hands out nothing of a group while a message of it is in hand, whoever asks. */
+const IN_ORDER = 'x-single-active-consumer'
 
 /** Kept by us, or without a meaning here. */
 const KEPT = new Set([
@@ -21,7 +25,7 @@ const KEPT = new Set([
 
 const INSTEAD: Readonly<Record<string, string>> = {
   'x-message-ttl': `its queues have a retention period instead (argument ${ATTRIBUTES}: { MessageRetentionPeriod }), and drop without dead letters`,
-  'x-single-active-consumer': 'order is kept by a FIFO queue, whose name ends with .fifo',
+  [IN_ORDER]: 'order is kept by a FIFO queue, whose name ends with .fifo',
   'x-expires': 'its queues stay until they are deleted',
   'x-max-priority': 'urgent messages need a queue of their own',
 }
@@ -30,7 +34,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
 export function checkQueue(queue: Queue): void {
   const cannot = (what: string): UnsupportedError => new UnsupportedError(`Queue "${queue.name}" cannot be on SQS: ${what}`)
   if (queue.autoDelete) throw cannot('its queues stay when their last consumer goes, so autoDelete cannot be kept')
-  const argument = Object.keys(queue.arguments).find((name) => !KEPT.has(name))
+  const argument = Object.keys(queue.arguments).find((name) => !KEPT.has(name) && !(name === IN_ORDER && isFifo(queue.name)))
   if (argument !== undefined) throw cannot(`it has no ${argument}${INSTEAD[argument] === undefined ? '' : `; ${INSTEAD[argument]}`}`)
 }
 

@@ -1,7 +1,7 @@
 /** The forward host: sends the messages of one queue to one URL. No user code runs here. */
 import { isSingle } from '../../bus/consume.ts'
 import type { ResolvedForward } from '../../config/forward.ts'
-import { ConfigError, messageOf, TopologyError } from '../../core/errors.ts'
+import { ConfigError, messageOf, TopologyError, UnsupportedError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { lagOf, progressOf } from '../consumers/progress.ts'
@@ -71,10 +71,12 @@ function settingsOf({ config, forward: name }: StartMessage): { name: string; se
   return { name, settings }
 }
 
-/** The queue exists with other arguments: no further start can help. */
+/** The queue exists with other arguments, or no such queue can be there: no further start can help. */
 function explained(error: unknown, name: string, { queue }: ResolvedForward): unknown {
+  const refuse = (expected: string, got: string): ConfigError =>
+    new ConfigError('The configuration', [{ path: `forward.${name}.queue`, expected, got }])
+  if (error instanceof UnsupportedError) return refuse('a queue that this broker can have', messageOf(error))
   if (!(error instanceof TopologyError) || error.replyCode !== 406) return error
   const given = [`type ${queue.type}`, ...Object.entries(queue.arguments).map(([key, value]) => `${key} ${String(value)}`)].join(', ')
-  const expected = `the queue ${JSON.stringify(queue.name)} as it exists`
-  return new ConfigError('The configuration', [{ path: `forward.${name}.queue`, expected, got: `${given}: ${messageOf(error)}` }])
+  return refuse(`the queue ${JSON.stringify(queue.name)} as it exists`, `${given}: ${messageOf(error)}`)
 }
