@@ -9,6 +9,8 @@ export interface CeleryOptions {
   readonly queue: string
   /** @default 'rpc://' */
   readonly backend?: string | undefined
+  /** Celery's `broker_transport_options`. */
+  readonly transport?: Readonly<Record<string, unknown>> | undefined
   readonly protocol?: 1 | 2
 }
 
@@ -24,11 +26,12 @@ export interface CeleryCaller extends AsyncDisposable {
   call(task: string, args?: readonly unknown[], more?: Record<string, unknown>): Promise<Outcome>
 }
 
-const environment = ({ broker, queue, backend, protocol = 2 }: CeleryOptions): Record<string, string> => ({
+const environment = ({ broker, queue, backend, transport = {}, protocol = 2 }: CeleryOptions): Record<string, string> => ({
   // Python's clients take the vhost / for an empty path only where one is written.
   BROKER: broker.startsWith('amqp') && !/:\d+\/./.test(broker) ? `${broker.replace(/\/$/, '')}//` : broker,
   QUEUE: queue,
   PROTOCOL: String(protocol),
+  TRANSPORT: JSON.stringify(transport),
   PYTHONDONTWRITEBYTECODE: '1',
   ...(backend !== undefined && { BACKEND: backend }),
 })

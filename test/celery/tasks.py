@@ -12,6 +12,7 @@ from celery import Celery, chord
 
 app = Celery("tasks", broker=os.environ["BROKER"], backend=os.environ.get("BACKEND", "rpc://"))
 app.conf.update(
+    broker_transport_options=json.loads(os.environ.get("TRANSPORT", "{}")),
     task_default_queue=os.environ["QUEUE"],
     task_protocol=int(os.environ.get("PROTOCOL", "2")),
     worker_hijack_root_logger=False,

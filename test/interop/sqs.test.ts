@@ -5,7 +5,7 @@ import { have } from '../support/packages.ts'
 import { type SqsEmulator, startSqs } from '../support/sqs.ts'
 import { waitFor } from '../support/wait.ts'
 import { type PythonPeers, type Told, startPeers } from './python-peers.ts'
-import { startQueryFront } from './sqs-query.ts'
+import { startQueryFront } from '../support/sqs-query.ts'
 import { sent, written } from './virtual-messages.ts'
 import { unique } from './world.ts'
 

@@ -31,6 +31,8 @@ interface Answer {
 
 const nothing = (): string => ''
 const queueUrl = (form: URLSearchParams): object => ({ QueueUrl: form.get('QueueUrl') })
+const given = (form: URLSearchParams, ...names: string[]): object =>
+  Object.fromEntries(names.flatMap((name) => (form.has(name) ? [[name, form.get(name)]] : [])))
 const receipt = (form: URLSearchParams): object => ({ ...queueUrl(form), ReceiptHandle: form.get('ReceiptHandle') })
 
 const actions: Readonly<Record<string, Action>> = {
@@ -44,7 +46,7 @@ const actions: Readonly<Record<string, Action>> = {
     tells: ({ QueueUrl: url = '' }) => xml('QueueUrl', url),
   },
   SendMessage: {
-    asks: (form) => ({ ...queueUrl(form), MessageBody: form.get('MessageBody') }),
+    asks: (form) => ({ ...queueUrl(form), ...given(form, 'MessageBody', 'MessageGroupId', 'MessageDeduplicationId') }),
     tells: ({ MessageId: id = '', MD5OfMessageBody: md5 = '' }) => xml('MessageId', id) + xml('MD5OfMessageBody', md5),
   },
   ReceiveMessage: {
@@ -78,6 +80,8 @@ export async function startQueryFront(endpoint: string): Promise<AsyncDisposable
   const server = createServer((request, response) => {
     const answering = text(request).then(async (body) => {
       const form = new URLSearchParams(body)
+      // Kombu's own client, which a Celery worker polls with, posts to the queue's URL instead of naming it.
+      if (!form.has('QueueUrl')) form.set('QueueUrl', new URL(request.url ?? '', endpoint).href)
       const name = form.get('Action') ?? ''
       const action = actions[name]
       if (!action)
@@ -94,8 +98,10 @@ export async function startQueryFront(endpoint: string): Promise<AsyncDisposable
         body: JSON.stringify(action.asks(form)),
       })
       const result = (await answer.json()) as Answer & { message?: string }
+      // The emulator's URLs lead past this front.
+      const ours = (text: string): string => text.replaceAll(/http:[^<]*?(?=\/\d{12}\/)/g, `http://${request.headers.host}`)
       const told = answer.ok
-        ? `<${name}Response><${name}Result>${action.tells(result)}</${name}Result></${name}Response>`
+        ? `<${name}Response><${name}Result>${ours(action.tells(result))}</${name}Result></${name}Response>`
         : `<ErrorResponse><Error><Code>${answer.status}</Code>${xml('Message', result.message ?? '')}</Error></ErrorResponse>`
       response.writeHead(answer.status, { 'content-type': 'text/xml' }).end(told)
     })
