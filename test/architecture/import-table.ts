@@ -41,7 +41,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   'src/transports/memory/': { values: ['src/core/', 'src/transports/kit/', 'src/broker/engine/'] },
   'src/transports/redis/': { values: ['src/core/', 'src/transports/kit/'], builtins: ['node:fs/promises'], packages: ['redis'] },
-  'src/transports/sqs/': { values: ['src/core/', 'src/transports/kit/'], packages: ['@aws-sdk/client-sqs'] },
+  'src/transports/sqs/': { values: ['src/core/', 'src/transports/kit/'], packages: ['@aws-sdk/client-sns', '@aws-sdk/client-sqs'] },
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
   'src/testing/': { values: ['src/core/', 'src/bus/', 'src/transports/memory/'] },

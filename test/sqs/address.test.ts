@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ConfigError, TopologyError } from '../../src/core/errors.ts'
 import { parseAddress } from '../../src/transports/sqs/address.ts'
-import { sqsName } from '../../src/transports/sqs/names.ts'
+import { snsName, sqsName } from '../../src/transports/sqs/names.ts'
 
 const parse = (url: string) => parseAddress(new URL(url))
 
@@ -34,6 +34,14 @@ describe('the URL of SQS', () => {
         ]),
       },
     ],
+    ['sqs://h?supports_fanout=False', { sns: undefined }],
+    ['sqs://localhost:4566?supports_fanout=true', { sns: { endpoint: 'http://localhost:4566', predefined: undefined } }],
+    ['sqs://sqs.eu-west-1.amazonaws.com?supports_fanout=true', { sns: { endpoint: undefined } }],
+    ['sqs://vpce-1.sqs.us-east-1.vpce.amazonaws.com?supports_fanout=true', { sns: { endpoint: undefined } }],
+    [
+      `sqs://h?supports_fanout=true&predefined_exchanges=${encodeURIComponent('{"a":{"arn":"arn:aws:sns:r:1:b"}}')}`,
+      { sns: { predefined: new Map([['a', 'arn:aws:sns:r:1:b']]) } },
+    ],
   ])('%s is read', (url, expected) => {
     expect(parse(url)).toMatchObject(expected)
   })
@@ -50,8 +58,11 @@ describe('the URL of SQS', () => {
     ['sqs://h?region=Ireland', 'region: expected a name like eu-west-1, got "Ireland"'],
     ['sqs://h?endpoint=localhost', 'endpoint: expected a URL like http://localhost:4566, got "localhost"'],
     ['sqs://h?predefined_queues=orders', 'predefined_queues: expected JSON like'],
-    ['sqs://h?predefined_queues={"a":"no"}', 'got "no" as the URL of "a"'],
+    ['sqs://h?predefined_queues={"a":"no"}', 'got "no" as the url of "a"'],
     ['sqs://h?predefined_queues={"a":"https://h/a.fifo"}', 'of which one alone ends with .fifo'],
+    ['sqs://h?supports_fanout=sns', 'supports_fanout: expected true or false, got "sns"'],
+    ['sqs://h?supports_fanout=true&predefined_exchanges={"a":"https://h/a"}', 'got "https://h/a" as the arn of "a"'],
+    ['sqs://h?predefined_exchanges={"a":"arn:a"}', 'predefined_exchanges: expected supports_fanout=true beside it'],
   ])('%s is refused', (url, reason) => {
     expect(() => parse(url)).toThrow(ConfigError)
     expect(() => parse(url)).toThrow(reason)
@@ -69,6 +80,11 @@ describe('the name of a queue', () => {
     ['orders.fifo.dlq', '', 'orders-fifo-dlq'],
   ])('%s with prefix "%s" is %s', (name, prefix, expected) => {
     expect(sqsName(name, prefix)).toBe(expected)
+  })
+
+  it('may be longer where it is of a topic', () => {
+    expect(snsName(`news.${'x'.repeat(100)}`, 'prod.')).toBe(`prod-news-${'x'.repeat(100)}`)
+    expect(() => snsName('x'.repeat(257), '')).toThrow(/SNS.*256.*exchange/)
   })
 
   it.each([

@@ -1,10 +1,10 @@
-/** Stands in front of an SQS emulator, sees what is asked, and answers instead of it what only the real one would. */
+/** Stands in front of an emulator of SQS and SNS, sees what is asked, and answers instead of it what only the real one would. */
 import { once } from 'node:events'
 import { type IncomingMessage, type ServerResponse, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 
-/** As SQS's JSON protocol answers. */
+/** As SQS answers in JSON, or SNS in XML. */
 export interface Refusal {
   readonly status: number
   readonly type: string
@@ -27,11 +27,19 @@ export async function openGate(endpoint: string): Promise<Gate> {
   let polling = 0
 
   const handle = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const action = String(incoming.headers['x-amz-target']).split('.').at(-1)!
     const body = await buffer(incoming)
+    const target = incoming.headers['x-amz-target']
+    const action = (target === undefined ? new URLSearchParams(body.toString()).get('Action') : String(target).split('.').at(-1)) ?? ''
     asked.push(action)
     const refusal = refusals.get(action)
     if (refusal === 'cut') return void incoming.socket.destroy()
+    if (refusal && target === undefined) {
+      const { status, type, message } = refusal
+      response.writeHead(status, { 'content-type': 'text/xml' })
+      return void response.end(
+        `<ErrorResponse><Error><Type>Sender</Type><Code>${type}</Code><Message>${message}</Message></Error></ErrorResponse>`,
+      )
+    }
     if (refusal) {
       response.writeHead(refusal.status, { 'content-type': 'application/x-amz-json-1.0' })
       return void response.end(JSON.stringify({ __type: `com.amazonaws.sqs#${refusal.type}`, message: refusal.message }))

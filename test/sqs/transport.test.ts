@@ -197,6 +197,22 @@ describe('dead letters', () => {
     expect((await on.get(grave))?.payload).toBe('m')
   })
 
+  it.each([
+    ['denied', { status: 403, type: 'AccessDenied', message: 'not for you' }],
+    ['throttled', { status: 400, type: 'RequestThrottled', message: 'not now' }],
+  ])('stay where they are where it cannot be told where they lead: %s', async (_, refusal) => {
+    const [name, grave] = [unique('orders'), unique('grave')]
+    await connection().declare(queue(grave))
+    const on = connection('lease_seconds=2')
+    await on.declare(queue(name, { deadLetterExchange: '', deadLetterRoutingKey: grave }))
+    await on.publish('', name, 'm')
+    const delivery = await on.get(name)
+    gate.refuse('GetQueueUrl', refusal)
+    onTestFinished(() => gate.refuse('GetQueueUrl', undefined))
+    expect(await delivery?.reject()).toBe(false)
+    expect(held(name).inflight).toHaveLength(1)
+  })
+
   it('are made of messages whose own time is over when they are received', async () => {
     const [name, grave] = [unique('orders'), unique('grave')]
     const orders = queue(name, { deadLetterExchange: '', deadLetterRoutingKey: grave })

@@ -16,6 +16,7 @@ const install = (what: string, name: string): string => `${what} needs the packa
 test.each([
   ["bus: { url: 'redis://127.0.0.1:1' }", install('A redis: URL', 'redis')],
   ["bus: { url: ['amqp://127.0.0.1:1', 'sqs://KEY:SECRET@127.0.0.1:1'] }", install('Amazon SQS', '@aws-sdk/client-sqs')],
+  ["bus: { url: 'sqs://127.0.0.1:1?supports_fanout=true' }", install('supports_fanout in an sqs: URL', '@aws-sdk/client-sns')],
   ["bus: { url: 'amqp://127.0.0.1:1' }, statsd: {}", install('`statsd` in the config', 'hot-shots')],
 ])('under the supervisor: %s', async (config, expected) => {
   const { cwd, program } = project

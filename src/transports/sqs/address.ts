@@ -1,6 +1,6 @@
 /** What an `sqs:` URL says; its query parameters carry the names of Kombu's transport options. */
 import type { Problem } from '../../core/errors.ts'
-import { decimal, type Fields, flag, show, text, whole } from '../../core/options.ts'
+import { decimal, type Field, type Fields, flag, show, text, whole } from '../../core/options.ts'
 import { numeric, readUrl, truth } from '../../core/url-options.ts'
 
 export interface Address {
@@ -23,6 +23,15 @@ export interface Address {
   readonly base64: boolean
   /** Name → URL of the only queues there are; then none is created, deleted or listed. */
   readonly predefined: ReadonlyMap<string, string> | undefined
+  /** How fanout exchanges are topics of SNS; undefined where they are bindings like all others. */
+  readonly sns: SnsAddress | undefined
+}
+
+export interface SnsAddress {
+  /** Undefined is the region's own. */
+  readonly endpoint: string | undefined
+  /** Exchange → ARN of the only topics there are; then none is made or deleted. */
+  readonly predefined: ReadonlyMap<string, string> | undefined
 }
 
 interface Query {
@@ -36,6 +45,8 @@ interface Query {
   readonly polling_interval: number
   readonly sqs_base64_encoding: boolean
   readonly predefined_queues?: ReadonlyMap<string, string>
+  readonly supports_fanout: boolean
+  readonly predefined_exchanges?: ReadonlyMap<string, string>
 }
 
 const QUERY: Fields<Query> = {
@@ -48,7 +59,9 @@ const QUERY: Fields<Query> = {
   wait_time_seconds: numeric(whole({ max: 20, fallback: 10 })),
   polling_interval: numeric(decimal({ min: 0.01, max: 3_600, fallback: 1 })),
   sqs_base64_encoding: truth(flag(true)),
-  predefined_queues: { read: readPredefined },
+  predefined_queues: predefined('url', '{"orders": {"url": "https://sqs.…/orders"}}', (given) => URL.canParse(given)),
+  supports_fanout: truth(flag(false)),
+  predefined_exchanges: predefined('arn', '{"news": {"arn": "arn:aws:sns:…:news"}}', (given) => given.startsWith('arn:')),
 }
 
 /** `sqs.eu-west-1.amazonaws.com`, its like in China, and the addresses of private links. */
@@ -61,10 +74,14 @@ export function parseAddress(url: URL): Address {
       refuse('path', 'none, since a queue is named where it is declared, and a prefix is given as queue_name_prefix', show(path))
     if ((username === '') !== (password === ''))
       refuse('user name', 'a key with its secret, as sqs://KEY:SECRET@…, or neither', username === '' ? 'a secret alone' : 'a key alone')
+    if (query.predefined_exchanges && !query.supports_fanout)
+      refuse('predefined_exchanges', 'supports_fanout=true beside it, since they are topics of SNS', 'it alone')
     const amazon = AMAZON.exec(host)
+    const isRegions = amazon !== null && !host.includes('vpce')
+    const endpoint = query.endpoint ?? endpointOf(url, host, { isRegions, secure: query.is_secure })
     return {
       region: query.region ?? amazon?.[1],
-      endpoint: query.endpoint ?? endpointOf(url, host, { isRegions: amazon !== null && !host.includes('vpce'), secure: query.is_secure }),
+      endpoint,
       credentials: username === '' ? undefined : { accessKeyId: username, secretAccessKey: password },
       queueNamePrefix: query.queue_name_prefix,
       visibilityTimeout: query.visibility_timeout,
@@ -73,6 +90,7 @@ export function parseAddress(url: URL): Address {
       pollingIntervalMs: query.polling_interval * 1_000,
       base64: query.sqs_base64_encoding,
       predefined: query.predefined_queues,
+      sns: query.supports_fanout ? { endpoint: snsEndpointOf(endpoint), predefined: query.predefined_exchanges } : undefined,
     }
   })
 }
@@ -88,21 +106,28 @@ function endpointOf(
   return `${(secure ?? !loopback) ? 'https' : 'http'}://${url.host}`
 }
 
+/** An emulator of SQS is one of SNS, too; Amazon has a host for each. */
+const snsEndpointOf = (endpoint: string | undefined): string | undefined =>
+  endpoint !== undefined && AMAZON.test(new URL(endpoint).hostname) ? undefined : endpoint
+
 /** Kombu's option as JSON, `{"orders": {"url": "https://…"}}`, or shorter, `{"orders": "https://…"}`. */
-function readPredefined(given: unknown, path: string, problems: Problem[]): ReadonlyMap<string, string> {
-  const found = new Map<string, string>()
-  const refuse = (got: string): void => void problems.push({ path, expected: 'JSON like {"orders": {"url": "https://sqs.…/orders"}}', got })
-  const parsed = parsedJson(String(given))
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) refuse(show(given))
-  else
-    for (const [name, value] of Object.entries(parsed) as [string, unknown][]) {
-      const queueUrl: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, 'url') : value
-      if (typeof queueUrl !== 'string' || !URL.canParse(queueUrl)) refuse(`${show(queueUrl)} as the URL of ${show(name)}`)
-      else if (queueUrl.endsWith('.fifo') !== name.endsWith('.fifo'))
-        refuse(`${show(name)} and its URL, of which one alone ends with .fifo`)
-      else found.set(name, queueUrl)
-    }
-  return found
+function predefined(field: string, example: string, fits: (given: string) => boolean): Field<ReadonlyMap<string, string>> {
+  const read = (given: unknown, path: string, problems: Problem[]): ReadonlyMap<string, string> => {
+    const found = new Map<string, string>()
+    const refuse = (got: string): void => void problems.push({ path, expected: `JSON like ${example}`, got })
+    const parsed = parsedJson(String(given))
+    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) refuse(show(given))
+    else
+      for (const [name, value] of Object.entries(parsed) as [string, unknown][]) {
+        const place: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, field) : value
+        if (typeof place !== 'string' || !fits(place)) refuse(`${show(place)} as the ${field} of ${show(name)}`)
+        else if (place.endsWith('.fifo') !== name.endsWith('.fifo'))
+          refuse(`${show(name)} and its ${field}, of which one alone ends with .fifo`)
+        else found.set(name, place)
+      }
+    return found
+  }
+  return { read }
 }
 
 function parsedJson(given: string): unknown {

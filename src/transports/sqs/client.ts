@@ -1,4 +1,5 @@
-/** The SDK's client as a link: loaded when first used, without retries of its own, dead for good at the first call without an answer. */
+/** The SDK's clients as a link: loaded when first used, without retries of their own, dead for good at the first call without an answer. */
+import type { SNS } from '@aws-sdk/client-sns'
 import type { SQS } from '@aws-sdk/client-sqs'
 import type { Clock } from '../../core/clock.ts'
 import { ClosedError, ConnectionError } from '../../core/errors.ts'
@@ -18,35 +19,40 @@ export interface ClientOptions {
 /** SQS answers everything but a long poll at once; beyond this it is gone. Milliseconds. */
 const ANSWER_MS = 10_000
 
-export const SDK: Peer = { name: '@aws-sdk/client-sqs', neededFor: 'Amazon SQS' }
+export const SQS_SDK: Peer = { name: '@aws-sdk/client-sqs', neededFor: 'Amazon SQS' }
+export const SNS_SDK: Peer = { name: '@aws-sdk/client-sns', neededFor: 'supports_fanout in an sqs: URL' }
 
 /** Rejects with `MissingPeerError`. */
 export async function sqsClient(options: ClientOptions): Promise<Client> {
   const { address, connectTimeoutMs, waitTime } = options
-  const sdk = await loadPeer(SDK, () => import('@aws-sdk/client-sqs'))
-  const { region, endpoint, credentials } = address
-  const sqs = new sdk.SQS({
+  const { region, endpoint, credentials, sns } = address
+  const settings = (at: string | undefined) => ({
     maxAttempts: 1,
-    // Emulators name queues by hosts that only they resolve.
-    useQueueUrlAsEndpoint: endpoint === undefined,
     requestHandler: { connectionTimeout: connectTimeoutMs, requestTimeout: waitTime * 1_000 + ANSWER_MS, throwOnRequestTimeout: true },
     ...(region === undefined ? {} : { region }),
-    ...(endpoint === undefined ? {} : { endpoint, region: region ?? 'us-east-1' }),
+    ...(at === undefined ? {} : { endpoint: at, region: region ?? 'us-east-1' }),
     ...(credentials === undefined ? {} : { credentials }),
   })
-  return new Client(sqs, options)
+  const { SQS } = await loadPeer(SQS_SDK, () => import('@aws-sdk/client-sqs'))
+  const { SNS } = sns ? await loadPeer(SNS_SDK, () => import('@aws-sdk/client-sns')) : {}
+  // Emulators name queues by hosts that only they resolve.
+  const queues = new SQS({ ...settings(endpoint), useQueueUrlAsEndpoint: endpoint === undefined })
+  return new Client(queues, SNS && new SNS(settings(sns?.endpoint)), options)
 }
 
 export class Client {
   readonly #sqs: SQS
+  readonly #sns: SNS | undefined
   readonly #options: ClientOptions
   #state: 'open' | 'leaving' | 'closed' | 'dead' = 'open'
   #reason: Error | undefined
   #asked = 0
   #heardAt: number
 
-  constructor(sqs: SQS, options: ClientOptions) {
+  /** `sns` where the address says so. */
+  constructor(sqs: SQS, sns: SNS | undefined, options: ClientOptions) {
     this.#sqs = sqs
+    this.#sns = sns
     this.#options = options
     this.#heardAt = options.clock.monotonic()
   }
@@ -61,15 +67,24 @@ export class Client {
   }
 
   /** Rejects with `SqsFailure` where SQS says no, and with `ConnectionError` or `ClosedError` where there is no answer. */
-  async call<T>(ask: (sqs: SQS) => Promise<T>): Promise<T> {
+  call<T>(ask: (sqs: SQS) => Promise<T>): Promise<T> {
+    return this.#answered(() => ask(this.#sqs), this.where)
+  }
+
+  /** As `call`. Only where the address has SNS. */
+  callSns<T>(ask: (sns: SNS) => Promise<T>): Promise<T> {
+    return this.#answered(() => ask(this.#sns!), whereIs('SNS', this.#options.address.sns?.endpoint, this.#options.address.region))
+  }
+
+  async #answered<T>(ask: () => Promise<T>, where: string): Promise<T> {
     if (this.#reason) throw this.#reason
     if (this.#asked++ === 0) this.#heardAt = this.#options.clock.monotonic()
     try {
-      return await ask(this.#sqs)
+      return await ask()
     } catch (error) {
       if (this.#reason) throw this.#reason
       if (error instanceof Error && error.name === 'AbortError') throw error
-      const failure = failureOf(error, this.where)
+      const failure = failureOf(error, where)
       if (failure instanceof ConnectionError && this.open) this.#die(failure)
       throw failure
     } finally {
@@ -89,11 +104,11 @@ export class Client {
     this.#reason ??= new ClosedError('The SQS session is closed')
     this.#state = 'closed'
     this.#sqs.destroy()
+    this.#sns?.destroy()
   }
 
   get where(): string {
-    const { endpoint, region } = this.#options.address
-    return endpoint === undefined ? `SQS${region === undefined ? '' : ` in ${region}`}` : `SQS at ${endpoint}`
+    return whereIs('SQS', this.#options.address.endpoint, this.#options.address.region)
   }
 
   #die(reason: ConnectionError): void {
@@ -101,4 +116,9 @@ export class Client {
     this.#reason = reason
     this.#options.onDied(reason)
   }
+}
+
+function whereIs(service: string, endpoint: string | undefined, region: string | undefined): string {
+  if (endpoint !== undefined) return `${service} at ${endpoint}`
+  return region === undefined ? service : `${service} in ${region}`
 }

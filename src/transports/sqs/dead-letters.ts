@@ -61,9 +61,9 @@ export class DeadLetters {
     const routingKey = typeof key === 'string' ? key : envelope.routingKey
     const letter = letterOf(envelope, exchange, routingKey)
     const prepared = await publisher.prepare(letter ?? { exchange, routingKey, body: envelope.body, properties: {}, mandatory: false })
-    // An exchange that is gone leads nowhere, as in AMQP.
-    if (prepared === undefined) throw new Error('the session is dead')
-    if ('status' in prepared) return []
+    // It leads nowhere, as in AMQP.
+    if (prepared === 'no exchange') return []
+    if (prepared === undefined || 'status' in prepared) throw new Error('it cannot be told where it leads')
     return prepared.map(([{ url, fifo }, entry]) => ({ url, entry: letter ? entry : asItCame(message, fifo) }))
   }
 

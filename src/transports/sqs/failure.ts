@@ -1,13 +1,13 @@
-/** What the errors of SQS mean for us. Their names differ between its two protocols, and between it and the services it asks. */
+/** What the errors of SQS and SNS mean for us. Their names differ between SQS's two protocols, and between the two and the services they ask. */
 import { ConnectionError, TopologyError, messageOf } from '../../core/errors.ts'
 
 /**
- * `gone`: there is no such queue. `denied`: we may not. `throttled`: not now. `receipt`: the message is not ours any more. `conflict`:
+ * `gone`: there is no such queue or topic. `denied`: we may not. `throttled`: not now. `receipt`: the message is not ours any more. `conflict`:
  * it exists with other attributes. `recent`: a queue of that name was deleted less than a minute ago. `refused`: it can never work as it is.
  */
 export type FailureKind = 'gone' | 'denied' | 'throttled' | 'receipt' | 'conflict' | 'recent' | 'refused'
 
-/** An answer of SQS that says no. The link lives on. */
+/** An answer of SQS or SNS that says no. The link lives on. */
 export class SqsFailure extends Error {
   readonly kind: FailureKind
   /** As SQS calls it. */
@@ -21,9 +21,8 @@ export class SqsFailure extends Error {
 }
 
 const KINDS: Readonly<Record<FailureKind, RegExp>> = {
-  gone: /QueueDoesNotExist|NonExistentQueue/,
-  denied:
-    /AccessDenied|AccessDeniedException|KmsAccessDenied|KmsDisabled|KmsInvalidState|KmsNotFound|KmsOptInRequired|OptInRequired|UnauthorizedOperation/,
+  gone: /QueueDoesNotExist|NonExistentQueue|^NotFound/,
+  denied: /AccessDenied|AuthorizationError|UnauthorizedOperation|OptInRequired|Kms(?:Disabled|InvalidState|NotFound)/i,
   throttled: /Throttl|TooManyRequests|OverLimit|SlowDown|RequestLimitExceeded|PurgeQueueInProgress/,
   receipt: /ReceiptHandleIsInvalid|MessageNotInflight|InvalidReceiptHandle/,
   conflict: /QueueNameExists|QueueAlreadyExists/,
@@ -33,7 +32,7 @@ const KINDS: Readonly<Record<FailureKind, RegExp>> = {
 
 /** Trying again with the same keys cannot help. */
 const LOGIN =
-  /InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|InvalidSignature|MissingAuthenticationToken|IncompleteSignature|InvalidAccessKeyId|NotAuthorized/
+  /InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|InvalidSignature|MissingAuthenticationToken|IncompleteSignature|InvalidAccessKeyId|InvalidSecurity|NotAuthorized/
 /** Fresh ones may be on their way. */
 const EXPIRED = /ExpiredToken|RequestExpired|TokenRefreshRequired|CredentialsProviderError/
 
@@ -64,7 +63,7 @@ const REPLY_CODES: Readonly<Record<Exclude<FailureKind, 'throttled'>, number>> =
   refused: 406,
 }
 
-/** For an operation on a queue: `what` says which. Throttling ends the session, for the connection to come back after a pause. */
+/** For an operation on a queue or a topic: `what` says which. Throttling ends the session, for the connection to come back after a pause. */
 export function topologyError(what: string, error: unknown): Error {
   if (!(error instanceof SqsFailure)) return error as Error
   if (error.kind === 'throttled') return new ConnectionError(`SQS throttles us: ${what}: ${error.message}`, { cause: error })

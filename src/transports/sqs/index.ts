@@ -4,7 +4,7 @@ import { ConnectionError } from '../../core/errors.ts'
 import { requirePeer } from '../../core/peer.ts'
 import type { Capabilities, OpenOptions, Transport } from '../../core/transport.ts'
 import { type Address, parseAddress } from './address.ts'
-import { type Client, SDK, sqsClient } from './client.ts'
+import { type Client, SNS_SDK, SQS_SDK, sqsClient } from './client.ts'
 import { Directory } from './directory.ts'
 import { SqsFailure } from './failure.ts'
 import { Identities } from './message.ts'
@@ -30,8 +30,8 @@ export function createSqsTransport(clock: Clock = systemClock): Transport {
     name: 'sqs',
     capabilities,
     check(url) {
-      parseAddress(url)
-      requirePeer(SDK)
+      if (parseAddress(url).sns) requirePeer(SNS_SDK)
+      requirePeer(SQS_SDK)
     },
     async open(options) {
       options.signal.throwIfAborted()

@@ -8,7 +8,7 @@ import { show } from '../../core/options.ts'
 import { type Envelope, envelopeFrom, parseEnvelope, unreadable, writeEnvelope } from '../kit/envelope.ts'
 import { writeJsonHeaders } from '../kit/json-headers.ts'
 import { attributeHeaders, notificationText, readForeign } from './foreign.ts'
-import type { Target } from './topology.ts'
+import type { Target } from './routes.ts'
 
 /** What is sent, without the id a batch gives it. */
 export type Entry = Omit<SendMessageBatchRequestEntry, 'Id'> & { readonly MessageBody: string }
@@ -22,6 +22,8 @@ const ATTRIBUTES = 'message_attributes'
 /** When a message that waits longer than SQS can delay it may be handled; milliseconds since 1970. Kombu looks at no attributes. */
 const DUE = 'omnibus-due'
 const LONGEST_DELAY = 900
+/** What a message may have; one of SNS with more would be taken, and given to nobody. */
+const MOST_ATTRIBUTES = 10
 
 /** Identical for each attempt to send one message, so that a FIFO queue keeps one; never for two messages that were published apart. */
 export class Identities {
@@ -56,12 +58,14 @@ export function writeMessage(message: Outgoing, target: Target, { base64, identi
   const properties = { ...message.properties, headers }
   const envelope = writeEnvelope({ ...target.arrivesAs, body: message.body, properties }, randomUUID())
   const delayMs = Math.max(target.delayMs, delay === undefined ? 0 : secondsOf(delay) * 1_000)
-  const seconds = Math.min(LONGEST_DELAY, Math.ceil(delayMs / 1_000))
-  const holdBack = target.fifo ? delayMs > 0 : delayMs > LONGEST_DELAY * 1_000
+  // SNS delays nothing and a FIFO queue all messages or none, so that there the reader waits.
+  const longestDelay = target.fifo || target.topic ? 0 : LONGEST_DELAY
+  const seconds = Math.min(longestDelay, Math.ceil(delayMs / 1_000))
+  const holdBack = delayMs > longestDelay * 1_000
   return {
-    MessageBody: base64 ? Buffer.from(envelope).toString('base64') : ascii(envelope),
-    // A FIFO queue delays all messages or none, so that there the reader waits.
-    ...(target.fifo || seconds === 0 ? {} : { DelaySeconds: seconds }),
+    // Nor does Kombu encode what goes to a topic.
+    MessageBody: base64 && !target.topic ? Buffer.from(envelope).toString('base64') : ascii(envelope),
+    ...(seconds === 0 ? {} : { DelaySeconds: seconds }),
     ...(target.fifo ? { MessageDeduplicationId: textOf(deduplication, DEDUPLICATION) ?? identities.of(message, headers) } : {}),
     ...(target.fifo || group !== undefined ? { MessageGroupId: textOf(group, GROUP) ?? 'default' } : {}),
     ...messageAttributes(attributes, holdBack ? { [DUE]: { DataType: 'Number', StringValue: String(now + delayMs) } } : {}),
@@ -164,7 +168,9 @@ function messageAttributes(
   if (given !== undefined && !isTable(given)) throw new CodecError(`Header "${ATTRIBUTES}" must be an object, got ${show(given)}`)
   const attributes = Object.fromEntries(Object.entries(given ?? {}).map(([name, value]) => [name, attributeOf(name, value)]))
   const all = { ...attributes, ...own }
-  return Object.keys(all).length === 0 ? {} : { MessageAttributes: all }
+  const count = Object.keys(all).length
+  if (count > MOST_ATTRIBUTES) throw new CodecError(`A message has at most ${MOST_ATTRIBUTES} attributes on SQS, and this one ${count}`)
+  return count === 0 ? {} : { MessageAttributes: all }
 }
 
 /** `{ DataType, StringValue }` as Kombu takes it, or a plain value. */

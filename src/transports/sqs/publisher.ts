@@ -1,5 +1,6 @@
+import type { BatchResultErrorEntry } from '@aws-sdk/client-sqs'
 import type { Clock } from '../../core/clock.ts'
-import { CodecError, TopologyError } from '../../core/errors.ts'
+import { CodecError, messageOf, TopologyError } from '../../core/errors.ts'
 import type { Outgoing, PublishResult } from '../../core/message.ts'
 import type { Session } from '../../core/transport.ts'
 import type { Address } from './address.ts'
@@ -7,7 +8,8 @@ import { Batches } from './batches.ts'
 import type { Client } from './client.ts'
 import { type FailureKind, kindOf, SqsFailure } from './failure.ts'
 import { type Entry, type Identities, sizeOf, writeMessage } from './message.ts'
-import type { Target, Topology } from './topology.ts'
+import type { Target } from './routes.ts'
+import type { Topology } from './topology.ts'
 
 type Settled = Parameters<Session['publish']>[1]
 
@@ -39,26 +41,26 @@ export class Publisher {
     })
   }
 
-  /** The targets of a message and what goes there, or why it goes nowhere. Undefined when the session is dead. */
-  async prepare(message: Outgoing): Promise<readonly (readonly [Target, Entry])[] | PublishResult | undefined> {
+  /** The targets of a message and what goes there, or why that cannot be told. Undefined when the session is dead. */
+  async prepare(message: Outgoing): Promise<readonly (readonly [Target, Entry])[] | 'no exchange' | PublishResult | undefined> {
     try {
-      const targets = await this.#options.topology.targets(message)
-      if (targets === undefined) return { status: 'refused', reason: `there is no exchange "${message.exchange}"` }
+      const targets = await this.#options.topology.routes.targets(message)
+      if (targets === undefined) return 'no exchange'
       const { address, identities, clock } = this.#options
       const writing = { base64: address.base64, identities, now: clock.wall() }
       return targets.map((target) => [target, writeMessage(message, target, writing)] as const)
     } catch (error) {
       if (error instanceof TopologyError || error instanceof CodecError) return { status: 'refused', reason: error.message }
-      return undefined
+      // A question about where it goes was throttled.
+      return this.#options.client.open ? { status: 'nacked', reason: messageOf(error) } : undefined
     }
   }
 
   /** One batch. Undefined when the session is dead. */
   async send(url: string, entries: readonly Entry[]): Promise<readonly Copied[] | undefined> {
-    const { client, topology } = this.#options
+    const { topology } = this.#options
     try {
-      const Entries = entries.map((entry, i) => ({ ...entry, Id: String(i) }))
-      const { Failed: failed = [] } = await client.call((sqs) => sqs.sendMessageBatch({ QueueUrl: url, Entries }))
+      const failed = await this.#askFor(url, entries)
       return entries.map((entry, i): Copied => {
         const failure = failed.find(({ Id }) => Id === String(i))
         if (!failure) return { ok: true }
@@ -78,6 +80,15 @@ export class Publisher {
     }
   }
 
+  /** Resolves with what is not taken. */
+  async #askFor(url: string, entries: readonly Entry[]): Promise<readonly BatchResultErrorEntry[]> {
+    const { client } = this.#options
+    const Entries = entries.map((entry, i) => ({ ...entry, Id: String(i) }))
+    if (!isTopic(url)) return (await client.call((sqs) => sqs.sendMessageBatch({ QueueUrl: url, Entries }))).Failed ?? []
+    const PublishBatchRequestEntries = Entries.map(({ MessageBody: Message, ...entry }) => ({ ...entry, Message }))
+    return (await client.callSns((sns) => sns.publishBatch({ TopicArn: url, PublishBatchRequestEntries }))).Failed ?? []
+  }
+
   /** What SQS refuses as a whole may be one message's fault. */
   async #sendApart(url: string, entries: readonly Entry[]): Promise<readonly Copied[] | undefined> {
     const results: Copied[] = []
@@ -92,24 +103,28 @@ export class Publisher {
   async #publishOne(message: Outgoing, settled: Settled): Promise<void> {
     const prepared = await this.prepare(message)
     if (prepared === undefined || !this.#options.client.open) return
+    if (prepared === 'no exchange') return settled(message, { status: 'refused', reason: `there is no exchange "${message.exchange}"` })
     if ('status' in prepared) return settled(message, prepared)
     if (prepared.length === 0) return settled(message, { status: 'confirmed', routed: false })
+    const heard = prepared.some(([{ topic }]) => topic?.heard ?? true)
     const copies: Copied[] = []
     for (const [{ url }, entry] of prepared) {
       this.#batches.add(url, entry, (copied) => {
-        if (copies.push(copied) === prepared.length && this.#options.client.open) settled(message, resultOf(copies))
+        if (copies.push(copied) === prepared.length && this.#options.client.open) settled(message, resultOf(copies, heard))
       })
     }
   }
 }
 
 /** Taken only where every queue that is there has it: the others have it then, and will have it twice if it is published again. */
-export function resultOf(copies: readonly Copied[]): PublishResult {
+export function resultOf(copies: readonly Copied[], heard = true): PublishResult {
   const failed = copies.find((copied) => !copied.ok && copied.kind !== 'gone')
   if (failed && !failed.ok) return { status: failed.kind === 'throttled' ? 'nacked' : 'refused', reason: failed.reason }
-  return { status: 'confirmed', routed: copies.some(({ ok }) => ok) }
+  return { status: 'confirmed', routed: heard && copies.some(({ ok }) => ok) }
 }
 
+const isTopic = (url: string): boolean => url.startsWith('arn:')
+
 function reasonOf(url: string, entry: Entry, text: string): string {
-  return `queue "${url.slice(url.lastIndexOf('/') + 1)}": ${text.trim()}; the message takes ${sizeOf(entry)} bytes there`
+  return `${isTopic(url) ? 'topic' : 'queue'} "${url.slice(Math.max(url.lastIndexOf('/'), url.lastIndexOf(':')) + 1)}": ${text.trim()}; the message takes ${sizeOf(entry)} bytes there`
 }

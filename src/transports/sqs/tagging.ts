@@ -8,9 +8,18 @@ import { sqsName } from './names.ts'
 import { argumentsIn, bindingsIn, ownerIn, type Tags } from './tags.ts'
 
 /** Queues read at a time. */
-const AT_ONCE = 5
+const READ_AT_ONCE = 5
 /** Beyond the time of its owner, whoever finds an exclusive queue deletes it; clocks may differ. Milliseconds. */
 const LEFT_OVER_MS = 60_000
+
+export interface TaggingOptions {
+  readonly client: Client
+  readonly directory: Directory
+  readonly address: Address
+  readonly clock: Clock
+  /** Deletes an exclusive queue whose owner died without a word. */
+  readonly onLeftOver: (name: string, url: string) => Promise<void>
+}
 
 export interface Freshness {
   /** The list of all queues may be so old. Milliseconds. */
@@ -19,17 +28,25 @@ export interface Freshness {
   readonly tagsMs: number
 }
 
+/** How old what we know of other processes' queues may be: SQS answers few questions about tags. */
+export const USUAL: Freshness = { listMs: 10_000, tagsMs: 60_000 }
+/** Where a message finds no queue. */
+export const CLOSE: Freshness = { listMs: 1_000, tagsMs: 10_000 }
+export const AT_ONCE: Freshness = { listMs: 0, tagsMs: 0 }
+
 export class Tagging {
   readonly #client: Client
   readonly #directory: Directory
   readonly #address: Address
   readonly #clock: Clock
+  readonly #onLeftOver: TaggingOptions['onLeftOver']
 
-  constructor(client: Client, directory: Directory, address: Address, clock: Clock) {
+  constructor({ client, directory, address, clock, onLeftOver }: TaggingOptions) {
     this.#client = client
     this.#directory = directory
     this.#address = address
     this.#clock = clock
+    this.#onLeftOver = onLeftOver
   }
 
   /** None where there are none, or we may not know. */
@@ -77,21 +94,17 @@ export class Tagging {
     const next = async (): Promise<void> => {
       for (let found = stale.pop(); found; found = stale.pop()) await this.#update(...found)
     }
-    await Promise.all(Array.from({ length: AT_ONCE }, next))
+    await Promise.all(Array.from({ length: READ_AT_ONCE }, next))
   }
 
   async #update(name: string, url: string): Promise<void> {
     const before = this.#directory.queue(name)
     const tags = await this.#readTags(url)
     if (!tags) return
-    const owned = ownerIn(tags)
-    if (owned && owned.until + LEFT_OVER_MS < this.#clock.wall()) {
-      // Its owner died without a word, and what lies there is nobody's.
-      this.#directory.removeQueue(name)
-      await this.#permitted(() => this.#client.call((sqs) => sqs.deleteQueue({ QueueUrl: url })))
-    }
     // Declared or read by others meanwhile: that is fresher.
-    else if (this.#directory.queue(name) === before) this.#directory.setQueue(name, this.#known(url, tags, before?.unwritten))
+    if (this.#directory.queue(name) === before) this.#directory.setQueue(name, this.#known(url, tags, before?.unwritten))
+    const owned = ownerIn(tags)
+    if (owned && owned.until + LEFT_OVER_MS < this.#clock.wall()) await this.#permitted(() => this.#onLeftOver(name, url))
   }
 
   /** All with our prefix, as far as we may list them. */

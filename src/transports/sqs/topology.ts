@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
-import type { Exchange, Queue } from '../../core/entities.ts'
+import type { Exchange, ExchangeType, Queue } from '../../core/entities.ts'
 import { TopologyError } from '../../core/errors.ts'
-import type { Headers, Outgoing } from '../../core/message.ts'
+import type { Headers } from '../../core/message.ts'
 import type { QueueState } from '../../core/transport.ts'
 import type { Address } from './address.ts'
 import type { Client } from './client.ts'
@@ -11,38 +11,37 @@ import type { Directory } from './directory.ts'
 import { ExclusiveQueues } from './exclusive.ts'
 import { SqsFailure, topologyError } from './failure.ts'
 import { isFifo, sqsName } from './names.ts'
-import { type Freshness, Tagging } from './tagging.ts'
-import { argumentsIn, argumentTags, bindingTags, MOST_TAGS, type TaggedBinding, type Tags, tagsOfBinding } from './tags.ts'
+import { Routes } from './routes.ts'
+import { AT_ONCE, CLOSE, Tagging, USUAL } from './tagging.ts'
+import { Topics } from './topics.ts'
+import { argumentsIn, argumentTags, bindingsIn, bindingTags, MOST_TAGS, type TaggedBinding, type Tags, tagsOfBinding } from './tags.ts'
 
-/** Where one copy of a message goes. */
-export interface Target {
-  readonly url: string
-  readonly fifo: boolean
-  /** The address it arrives with, where it passed through a waiting queue. */
-  readonly arrivesAs: Pick<Outgoing, 'exchange' | 'routingKey'>
-  readonly delayMs: number
-}
-
-/** How old what we know of other processes' queues may be: SQS answers few questions about tags. */
-const USUAL: Freshness = { listMs: 10_000, tagsMs: 60_000 }
-/** Where a message finds no queue. */
-const CLOSE: Freshness = { listMs: 1_000, tagsMs: 10_000 }
-const AT_ONCE: Freshness = { listMs: 0, tagsMs: 0 }
 /** What lies in an exclusive queue goes by itself when nobody deletes it. */
 const LEFT_OVER_SECONDS = 3_600
 
 export class Topology {
+  readonly routes: Routes
   readonly #client: Client
   readonly #directory: Directory
   readonly #address: Address
   readonly #tagging: Tagging
   readonly #exclusive: ExclusiveQueues
+  readonly #topics: Topics | undefined
 
   constructor(client: Client, directory: Directory, address: Address, clock: Clock) {
+    const { sns, queueNamePrefix: prefix } = address
     this.#client = client
     this.#directory = directory
     this.#address = address
-    this.#tagging = new Tagging(client, directory, address, clock)
+    this.#tagging = new Tagging({ client, directory, address, clock, onLeftOver: (name, url) => this.#delete(name, url) })
+    this.#topics = sns && new Topics({ client, sns, prefix, clock })
+    this.routes = new Routes({
+      directory,
+      tagging: this.#tagging,
+      topics: this.#topics,
+      nameOf: (queue) => this.nameOf(queue),
+      lookUp: (name) => this.#lookUp(name),
+    })
     this.#exclusive = new ExclusiveQueues(clock, (url, tags) => this.#tagging.write(url, tags).catch(() => undefined))
   }
 
@@ -53,6 +52,7 @@ export class Topology {
     const existing = (await this.#directory.find(name))?.type
     if (existing !== undefined && existing !== type)
       throw new TopologyError(`Exchange "${name}" exists with type ${existing}, declared as ${type}`, 406, { argument: 'type' })
+    if (type === 'fanout') await this.#topics?.arnOf(name)
     this.#directory.addExchange(name, type)
   }
 
@@ -71,6 +71,17 @@ export class Topology {
       if (found !== undefined) this.#checkOwner(named.name, exclusive)
       const url = found ?? (await this.#create(name, named, exclusive))
       await this.#tag(name, url, named, exclusive)
+      await this.#topics?.subscribe(
+        url,
+        new Set(
+          queue.bindings
+            .map(({ exchange }) => exchange)
+            .filter(isFanout)
+            .map(({ name: of }) => of),
+        ),
+      )
+      // Who publishes to topics alone looks through no queues.
+      if (exclusive && this.#topics) void this.#tagging.refresh(USUAL).catch(() => undefined)
     } catch (error) {
       throw topologyError(`Declaring queue "${named.name}" was refused`, error)
     }
@@ -83,7 +94,9 @@ export class Topology {
     if (url === undefined) return
     const tags = await this.#tagging.read(url)
     const gone = tagsOfBinding(name, { exchange, routingKey, arguments: bindingArguments }, tags)
+    const before = this.#fanoutsOn(name, tags)
     await this.#tagging.remove(name, url, tags, gone)
+    if (before.has(exchange) && !this.#fanoutsOn(name).has(exchange)) await this.#topics?.unsubscribe(url, exchange)
   }
 
   async inspect(queue: string): Promise<QueueState> {
@@ -130,6 +143,7 @@ export class Topology {
   /** With its bindings, on whatever queue they are. */
   async deleteExchange(exchange: string): Promise<void> {
     await this.#tagging.refresh(AT_ONCE)
+    if ((await this.#directory.find(exchange))?.type === 'fanout') await this.#topics?.delete(exchange)
     for (const [name, { url, bindings }] of this.#directory.queues()) {
       const gone = bindings.filter((binding) => binding.exchange === exchange)
       if (gone.length === 0) continue
@@ -140,24 +154,6 @@ export class Topology {
     this.#directory.removeExchange(exchange)
   }
 
-  /** Undefined where the exchange does not exist. Rejects with `TopologyError` for a name SQS has none for. */
-  async targets({ exchange, routingKey, properties }: Outgoing): Promise<readonly Target[] | undefined> {
-    if (exchange === '') return this.#targetsOfQueue(routingKey)
-    const route = (): Promise<readonly string[] | undefined> => this.#directory.route(exchange, routingKey, properties.headers)
-    if (this.#directory.listedAt === -Infinity) await this.#tagging.refresh(USUAL)
-    let names = await route()
-    if (names === undefined || names.length === 0) {
-      await this.#tagging.refresh(CLOSE)
-      names = await route()
-    } else void this.#tagging.refresh(USUAL).catch(() => undefined)
-    return names?.map((name) => ({
-      url: this.#directory.queue(name)!.url,
-      fifo: isFifo(name),
-      arrivesAs: { exchange, routingKey },
-      delayMs: 0,
-    }))
-  }
-
   /** For those who read from it. Rejects with `TopologyError` 404, and 405 where it is exclusive to another session. */
   async urlOf(queue: string): Promise<string> {
     const url = await this.#lookUp(this.nameOf(queue))
@@ -166,9 +162,10 @@ export class Topology {
     return url
   }
 
-  /** SQS says there is no such queue any more. */
+  /** There is no such queue any more, or no such topic. */
   forget(url: string): void {
     this.#directory.removeUrl(url)
+    this.#topics?.forget(url)
   }
 
   /** As SQS has it. Throws `TopologyError`. */
@@ -181,15 +178,6 @@ export class Topology {
     if (!(error instanceof SqsFailure && error.kind === 'gone')) return topologyError(`${what} queue "${queue}" was refused`, error)
     this.#directory.removeUrl(url)
     return missing(queue)
-  }
-
-  async #targetsOfQueue(routingKey: string): Promise<readonly Target[]> {
-    const waiting = this.#directory.waiting(routingKey)
-    const queue = waiting?.target ?? routingKey
-    const name = this.nameOf(queue)
-    const url = await this.#lookUp(name)
-    if (url === undefined) return []
-    return [{ url, fifo: isFifo(name), arrivesAs: { exchange: '', routingKey: queue }, delayMs: waiting?.ms ?? 0 }]
   }
 
   async #lookUp(name: string): Promise<string | undefined> {
@@ -208,13 +196,22 @@ export class Topology {
   }
 
   async #delete(name: string, url: string): Promise<void> {
+    const fanouts = this.#topics ? this.#fanoutsOn(name, await this.#tagging.read(url)) : []
     this.#directory.removeQueue(name)
     this.#exclusive.remove(name)
+    // A subscription that stays brings nothing to anybody: no reason not to delete the queue.
+    for (const exchange of fanouts) await this.#topics?.unsubscribe(url, exchange).catch(() => undefined)
     try {
       await this.#client.call((sqs) => sqs.deleteQueue({ QueueUrl: url }))
     } catch (error) {
       if (!(error instanceof SqsFailure && error.kind === 'gone')) throw error
     }
+  }
+
+  /** The fanout exchanges a queue is bound to, as far as we know and its tags tell. */
+  #fanoutsOn(name: string, tags: Tags = {}): Set<string> {
+    const bindings = [...(this.#directory.queue(name)?.bindings ?? []), ...bindingsIn(tags)]
+    return new Set(bindings.filter(isFanout).map(({ exchange }) => exchange))
   }
 
   #checkOwner(queue: string, exclusive?: boolean): void {
@@ -273,6 +270,8 @@ export class Topology {
     if (exclusive) this.#exclusive.add(name, url)
   }
 }
+
+const isFanout = ({ type }: { readonly type: ExchangeType }): boolean => type === 'fanout'
 
 function missing(queue: string): TopologyError {
   return new TopologyError(`There is no queue "${queue}" on SQS`, 404)
