@@ -56,8 +56,8 @@ export { defineConfig } from './config/define.ts'
 export type { OmnibusConfig, ResolvedConfig } from './config/types.ts'
 export { type Bus, type BusEvent, type RunningConsumer } from './bus/bus.ts'
 export {
-  type ConsumePolicy,
   type ConsumerDefinition,
+  type Handler,
   type HandlerContext,
   type Message,
   type Published,
@@ -71,7 +71,9 @@ export type { CallOptions, SendOptions } from './bus/celery/caller.ts'
 export type { TaskMessage } from './bus/celery/serve.ts'
 export { type Kwargs, type Task, type TaskOptions, task } from './bus/celery/task.ts'
 export { type Event, event } from './bus/event.ts'
-export { Reject, RetryAfter } from './bus/outcome.ts'
+export type { Inbox, InboxKey } from './bus/inbox.ts'
+export { Reject, RetryAfter, Transient } from './bus/outcome.ts'
+export type { ConsumePolicy } from './bus/policy.ts'
 export { type ExponentialOptions, type RetryPolicy, exponential, noRetry } from './bus/retry.ts'
 export type { Compression } from './core/codec-compression.ts'
 export type { Connection } from './core/connection.ts'
@@ -99,4 +101,7 @@ export {
 } from './core/errors.ts'
 export type { Headers, MessageProperties } from './core/message.ts'
 export { type PreloadedOf, preloaded } from './core/preloaded.ts'
+export { type PostgresClient, type PostgresPool, postgresInbox } from './inbox/postgres.ts'
+export { sqliteInbox } from './inbox/sqlite.ts'
+export type { InboxOptions } from './inbox/table.ts'
 export type { Capabilities, QueueState } from './core/transport.ts'

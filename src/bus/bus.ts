@@ -226,7 +226,7 @@ export class Bus {
     if (this.#options.onEvent || diagnostics.hasSubscribers) return
     if (event.type === 'connection' && event.event.type === 'down')
       process.emitWarning(`Bus: ${event.event.error.message}`, { code: 'OMNIBUS_BUS_DOWN' })
-    if (event.type === 'message' && !['handled', 'postponed'].includes(event.outcome.type)) {
+    if (event.type === 'message' && !['handled', 'duplicate', 'postponed'].includes(event.outcome.type)) {
       process.emitWarning(`Bus: ${event.event} ${event.id} was ${event.outcome.type} by ${event.queue}`, { code: 'OMNIBUS_BUS_MESSAGE' })
     }
   }

@@ -4,12 +4,13 @@ import type { Delivery } from '../core/delivery.ts'
 import { type BindingSource, type Queue, isQueue, queue } from '../core/entities.ts'
 import { ConfigError, type Problem } from '../core/errors.ts'
 import type { Headers } from '../core/message.ts'
-import { flag, instance, readOptions, show, whole } from '../core/options.ts'
+import { show } from '../core/options.ts'
 import { type HandleTask, type ReplyWays, serveTask } from './celery/serve.ts'
 import { isTask, type Task } from './celery/task.ts'
 import { messageFrom } from './envelope.ts'
 import { type Event, validate } from './event.ts'
-import { type RetryPolicy, exponential, noRetry } from './retry.ts'
+import { type ConsumePolicy, type ResolvedPolicy, readPolicy } from './policy.ts'
+import { exponential, noRetry } from './retry.ts'
 
 /** An event as a handler gets it. */
 export interface Message<Data = unknown> {
@@ -46,50 +47,39 @@ export interface Published {
   readonly routed: boolean
 }
 
-export interface HandlerContext {
+/** `Transaction` is what the consumer's inbox gives. */
+export interface HandlerContext<Transaction = unknown> {
   /** Aborted when the handler has to end: its time is over, or the process's stop budget is. */
   readonly signal: AbortSignal
   /** 1 for the first time this message is handled; counts thrown errors. */
   readonly attempt: number
+  /** The inbox's: what is written through it happens once. Undefined in a consumer without an inbox. */
+  readonly transaction: Transaction
   publish<Input>(event: Event<Input, unknown>, data: NoInfer<Input>, options?: PublishEventOptions): Promise<Published>
 }
 
-export type Handle<Data> = (message: Message<Data>, context: HandlerContext) => unknown
+export type Handle<Data, Transaction = unknown> = (message: Message<Data>, context: HandlerContext<Transaction>) => unknown
 
 /** What `on()` makes. */
-export interface Handler {
+export interface Handler<Transaction = unknown> {
   /** Which messages it is for: those of this type. */
   readonly type: string
   /** Where they come from, for a queue of one's own; absent where that is not known. */
   readonly source?: BindingSource
   /** Reads a delivery and handles it. What it throws says what becomes of the message. */
-  readonly run: (delivery: Delivery, context: HandlerContext, ways: ReplyWays) => Promise<unknown>
+  readonly run: (delivery: Delivery, context: HandlerContext<Transaction>, ways: ReplyWays) => Promise<unknown>
 }
 
 /** The type of a handler for all messages that no other is for. */
 export const ANY_TYPE = '*'
-
-export interface ConsumePolicy {
-  /** Handlers at work at a time, per instance. @default 1 */
-  concurrency?: number
-  /** What happens after a throw. @default exponential(), five attempts; for broadcast none */
-  retry?: RetryPolicy
-  /** Messages given up go to the queue `<name>.dlq`. Without, they are rejected to the queue's own dead letter exchange, or dropped. @default true */
-  deadLetter?: boolean
-  /** A handler that takes longer has failed; its signal aborts. Milliseconds. @default none */
-  timeoutMs?: number
-  /** A message whose handler took its process down this often is given up, where the broker counts deliveries. @default 5 */
-  maxDeaths?: number
-}
-
-export type ResolvedPolicy = Required<Omit<ConsumePolicy, 'timeoutMs'>> & Pick<ConsumePolicy, 'timeoutMs'>
 
 /** What `consume()` and `broadcast()` make, and what a consumer's entry module exports. */
 export interface ConsumerDefinition {
   readonly kind: 'consumer'
   readonly queue: Queue
   readonly policy: ResolvedPolicy
-  readonly handlers: readonly Handler[]
+  /** Each takes the transactions of the policy's inbox. */
+  readonly handlers: readonly Handler<never>[]
   /** Each instance has a queue of its own, and gets every message. */
   readonly broadcast: boolean
 }
@@ -102,8 +92,14 @@ export const isConsumerDefinition = (value: unknown): value is ConsumerDefinitio
   typeof value === 'object' && value !== null && Reflect.get(value, 'kind') === 'consumer' && isQueue(Reflect.get(value, 'queue'))
 
 /** Handles one event, or the calls of one task, whose result is what it returns. Throws `ConfigError`. */
-export function on<Args extends readonly unknown[], Result>(called: Task<Args, Result>, handle: HandleTask<Args, Result>): Handler
-export function on<Input, Output>(event: Event<Input, Output>, handle: Handle<Output>): Handler
+export function on<Args extends readonly unknown[], Result, Transaction = unknown>(
+  called: Task<Args, Result>,
+  handle: HandleTask<Args, Result, Transaction>,
+): Handler<Transaction>
+export function on<Input, Output, Transaction = unknown>(
+  event: Event<Input, Output>,
+  handle: Handle<Output, Transaction>,
+): Handler<Transaction>
 export function on(subject: Event | Task, handle: (given: never, context: HandlerContext) => unknown): Handler {
   const problems: Problem[] = []
   if (subject?.kind !== 'event' && !isTask(subject))
@@ -132,9 +128,13 @@ function taskHandler(called: Task, handle: HandleTask<readonly unknown[], unknow
 }
 
 /** Consumes a queue: instances share its messages. Throws `ConfigError`. */
-export function consume(source: Queue, policy: ConsumePolicy, ...handlers: Handler[]): ConsumerDefinition
-export function consume(source: Queue, ...handlers: Handler[]): ConsumerDefinition
-export function consume(source: Queue, ...rest: (ConsumePolicy | Handler)[]): ConsumerDefinition {
+export function consume<Transaction = undefined>(
+  source: Queue,
+  policy: ConsumePolicy<Transaction>,
+  ...handlers: Handler<NoInfer<Transaction>>[]
+): ConsumerDefinition
+export function consume(source: Queue, ...handlers: Handler<undefined>[]): ConsumerDefinition
+export function consume(source: Queue, ...rest: (ConsumePolicy<unknown> | Handler<never>)[]): ConsumerDefinition {
   const subject = `consume(${isQueue(source) ? `"${source.name}"` : ''})`
   const [policy, handlers] = splitPolicy(rest)
   const problems = problemsOf(handlers)
@@ -146,27 +146,34 @@ export function consume(source: Queue, ...rest: (ConsumePolicy | Handler)[]): Co
 }
 
 /** Gets every message in every instance, by a queue of its own that ends with it. A handler that throws is not retried. */
-export function broadcast(policy: ConsumePolicy, ...handlers: Handler[]): ConsumerDefinition
-export function broadcast(...handlers: Handler[]): ConsumerDefinition
-export function broadcast(...rest: (ConsumePolicy | Handler)[]): ConsumerDefinition {
+export function broadcast(policy: Omit<ConsumePolicy, 'inbox'>, ...handlers: Handler<undefined>[]): ConsumerDefinition
+export function broadcast(...handlers: Handler<undefined>[]): ConsumerDefinition
+export function broadcast(...rest: (ConsumePolicy<unknown> | Handler<never>)[]): ConsumerDefinition {
   const [policy, handlers] = splitPolicy(rest)
   const problems = problemsOf(handlers)
+  // Every instance has its own effect, and a new queue after each loss of its link.
+  if (policy.inbox !== undefined)
+    problems.push({
+      path: 'inbox',
+      expected: 'none: every instance handles every message; for effects once use consume()',
+      got: 'an inbox',
+    })
   if (problems.length > 0) throw new ConfigError('broadcast()', problems)
   const own = queue('', { listensTo: handlers.flatMap(({ source }) => source ?? []) })
   return definition(own, { ...readPolicy('broadcast()', { concurrency: 100, ...policy }, noRetry), deadLetter: false }, handlers, true)
 }
 
-function definition(source: Queue, policy: ResolvedPolicy, handlers: readonly Handler[], isBroadcast: boolean): ConsumerDefinition {
+function definition(source: Queue, policy: ResolvedPolicy, handlers: readonly Handler<never>[], isBroadcast: boolean): ConsumerDefinition {
   return Object.freeze({ kind: 'consumer', queue: source, policy, handlers: Object.freeze(handlers), broadcast: isBroadcast })
 }
 
-function splitPolicy(rest: readonly (ConsumePolicy | Handler)[]): [ConsumePolicy, Handler[]] {
+function splitPolicy(rest: readonly (ConsumePolicy<unknown> | Handler<never>)[]): [ConsumePolicy<unknown>, Handler<never>[]] {
   const [first, ...others] = rest
-  if (first !== undefined && !('run' in first)) return [first, others as Handler[]]
-  return [{}, rest as Handler[]]
+  if (first !== undefined && !('run' in first)) return [first, others as Handler<never>[]]
+  return [{}, rest as Handler<never>[]]
 }
 
-function problemsOf(handlers: readonly Handler[]): Problem[] {
+function problemsOf(handlers: readonly Handler<never>[]): Problem[] {
   const problems: Problem[] = []
   if (handlers.length === 0) problems.push({ path: 'handlers', expected: 'at least one on(event, handler)', got: 'none' })
   const types = new Set<string>()
@@ -177,22 +184,4 @@ function problemsOf(handlers: readonly Handler[]): Problem[] {
     types.add(type)
   }
   return problems
-}
-
-function readPolicy(subject: string, policy: ConsumePolicy, retry: RetryPolicy): ResolvedPolicy {
-  return readOptions<ConsumePolicy>(
-    subject,
-    {
-      concurrency: whole({ min: 1, fallback: 1 }),
-      retry: instance(
-        'a retry policy, such as exponential()',
-        (value): value is RetryPolicy => typeof value === 'object' && value !== null && 'delayMs' in value,
-        retry,
-      ),
-      deadLetter: flag(true),
-      timeoutMs: whole({ min: 1 }),
-      maxDeaths: whole({ min: 1, fallback: 5 }),
-    },
-    policy,
-  ) as ResolvedPolicy
 }

@@ -59,12 +59,14 @@ export function messageFrom<Data>(delivery: Delivery, data: Data): Message<Data>
   }
 }
 
-export function idOf(delivery: Delivery): string {
+/** The id its publisher has given it; undefined where it has none. */
+export function givenIdOf(delivery: Delivery): string | undefined {
   // An empty one tells no message from another.
-  return (
-    (delivery.properties.messageId || taskIdOf(delivery)) ??
-    createHash('sha256').update(delivery.routingKey).update('\0').update(delivery.body).digest('base64url')
-  )
+  return delivery.properties.messageId || taskIdOf(delivery)
+}
+
+export function idOf(delivery: Delivery): string {
+  return givenIdOf(delivery) ?? createHash('sha256').update(delivery.routingKey).update('\0').update(delivery.body).digest('base64url')
 }
 
 export function attemptsOf(delivery: Delivery): number {
@@ -73,7 +75,7 @@ export function attemptsOf(delivery: Delivery): number {
   return typeof attempts === 'number' && Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0
 }
 
-/** The id of the `nth` event of a type that handling `cause` publishes: the same on every retry. */
-export function derivedId(cause: string, type: string, nth: number): string {
-  return createHash('sha256').update(`${cause}\0${type}\0${nth}`).digest('base64url').slice(0, 27)
+/** The id of the `nth` event of a type that the consumers of `queue` publish when they handle `cause`: the same on every retry. */
+export function derivedId(queue: string, cause: string, type: string, nth: number): string {
+  return createHash('sha256').update(`${queue}\0${cause}\0${type}\0${nth}`).digest('base64url').slice(0, 27)
 }

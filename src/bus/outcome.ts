@@ -17,6 +17,14 @@ export class RetryAfter extends Error {
   }
 }
 
+/**
+ * Nothing is wrong with the message, but with what handling it needs, such as a database that is away: it is held and tried again here, after
+ * pauses that grow, and loses no attempt.
+ */
+export class Transient extends Error {
+  override readonly name = 'Transient'
+}
+
 /** Not its time yet: it comes again then, and has lost no attempt. @internal */
 export class Postpone extends Error {
   override readonly name = 'Postpone'

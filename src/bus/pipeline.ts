@@ -1,5 +1,5 @@
 /**
- * A delivery's way: refuse what killed its process too often → find the handler → decode and validate → handle →
+ * A delivery's way: refuse what killed its process too often → find the handler → attempt: decode, validate and handle →
  * settle. Every way out settles the delivery exactly once, and a copy sent elsewhere is confirmed before the original
  * is acked.
  */
@@ -8,31 +8,28 @@ import { EncodedBody } from '../core/codecs.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
-import { CodecError, HandlerError, PublishError, ValidationError, messageOf } from '../core/errors.ts'
+import { CodecError, HandlerError, PublishError, messageOf } from '../core/errors.ts'
 import type { ResultStore } from '../core/results.ts'
+import { attempt, refused, type Verdict } from './attempt.ts'
 import { isProtocol1 } from './celery/message.ts'
 import { tellFailure } from './celery/serve.ts'
-import {
-  ANY_TYPE,
-  type ConsumerDefinition,
-  type Handler,
-  type HandlerContext,
-  type Published,
-  type PublishEventOptions,
-} from './consume.ts'
-import { attemptsOf, derivedId, header, idOf, typeOf } from './envelope.ts'
+import { ANY_TYPE, type ConsumerDefinition, type Handler, type Published, type PublishEventOptions } from './consume.ts'
+import { attemptsOf, header, idOf, typeOf } from './envelope.ts'
 import type { Event } from './event.ts'
-import { Drop, Postpone, Reject, RetryAfter } from './outcome.ts'
-import { deadLetterQueue, roundDownMs, roundUpMs, waitQueue } from './retry.ts'
+import { inboxKeyOf } from './inbox.ts'
+import { Drop, Postpone } from './outcome.ts'
+import { deadLetterQueue, roundDownMs, waitQueue } from './retry.ts'
 
-/** What became of one message; worth a log line unless it was handled. */
+/** What became of one message; worth a log line unless it was handled, now or before. */
 export type Outcome =
   | { readonly type: 'handled' }
+  /** By its inbox it was handled before: acked, and not handled again. */
+  | { readonly type: 'duplicate' }
   /** Its time has not come. */
   | { readonly type: 'postponed'; readonly error: unknown; readonly afterMs: number }
   | { readonly type: 'retried'; readonly error: unknown; readonly afterMs: number }
   | { readonly type: 'dead-lettered' | 'dropped'; readonly error: unknown }
-  /** Neither handled nor safely elsewhere: it stays with the broker and comes again. */
+  /** Neither handled nor safely elsewhere: it stays with the broker and comes again, or is tried again here after a `Transient`. */
   | { readonly type: 'kept'; readonly error: unknown }
 
 export interface PipelineOptions {
@@ -47,18 +44,15 @@ export interface PipelineOptions {
   readonly onOutcome: (outcome: Outcome, delivery: Delivery, attempt: number) => void
 }
 
-type Verdict =
-  | { readonly done: true }
-  | { readonly done: false; readonly error: unknown; readonly final: boolean; readonly afterMs?: number }
-
 /** Before a message goes back whose copy could not be sent; the broker is in trouble, so hurry helps nobody. Milliseconds. */
 const KEEP_PAUSE_MS = 1_000
 /** Ids kept of messages that were handled without an ack. */
 const REMEMBERED = 10_000
+const NO_ID = 'It has no message id, without which an inbox cannot tell it from another: its publisher has to set one'
 
 export class Pipeline {
   readonly #options: PipelineOptions
-  readonly #handlers: ReadonlyMap<string, Handler>
+  readonly #handlers: ReadonlyMap<string, Handler<never>>
   readonly #deadLetters: Queue
   /** Messages being handled here: one that comes again after a lost link joins its own handler instead of running twice. */
   readonly #running = new Map<string, Promise<Verdict>>()
@@ -117,7 +111,7 @@ export class Pipeline {
     this.#options.onOutcome(outcome, delivery, attempt)
   }
 
-  async #judge(delivery: Delivery, attempt: number): Promise<Verdict> {
+  async #judge(delivery: Delivery, nth: number): Promise<Verdict> {
     const { maxDeaths } = this.#options.definition.policy
     const deaths = delivery.deliveryCount ?? 0
     if (deaths >= maxDeaths)
@@ -126,33 +120,22 @@ export class Pipeline {
     if (delivery.unreadable) return refused(delivery.unreadable)
     const handler = this.#handlers.get(typeOf(delivery)) ?? this.#handlers.get(ANY_TYPE)
     if (!handler) return refused(this.#noHandler(delivery))
+    const { inbox } = this.#options.definition.policy
+    const key = inbox && inboxKeyOf(this.#options.definition.queue, delivery)
+    if (inbox && !key) return refused(new CodecError(NO_ID))
     const id = idOf(delivery)
     if (delivery.redelivered) {
       const joined = this.#running.get(id)
       if (joined) return joined
-      if (this.#handledButLost.delete(id)) return { done: true }
+      if (this.#handledButLost.delete(id)) return { done: true, duplicate: false }
     }
-    const verdict = this.#inTurn(() => this.#handle(handler, delivery, attempt))
+    const once = inbox && key && { inbox, key }
+    const verdict = this.#inTurn(() => attempt({ options: this.#options, handler, delivery, attempt: nth, once }))
     this.#running.set(id, verdict)
     try {
       return await verdict
     } finally {
       if (this.#running.get(id) === verdict) this.#running.delete(id)
-    }
-  }
-
-  async #handle(handler: Handler, delivery: Delivery, attempt: number): Promise<Verdict> {
-    const { timeoutMs } = this.#options.definition.policy
-    const timeout = timeoutMs === undefined ? undefined : new AbortController()
-    const signal = timeout ? AbortSignal.any([this.#options.signal, timeout.signal]) : this.#options.signal
-    try {
-      const handling = handler.run(delivery, this.#contextFor(delivery, attempt, signal), this.#options)
-      await (timeoutMs === undefined ? handling : this.#within(timeoutMs, handling, timeout!))
-      return { done: true }
-    } catch (error) {
-      // Bad data stays bad however often it is tried.
-      const final = error instanceof Reject || error instanceof CodecError || error instanceof ValidationError
-      return { done: false, error, final, ...(error instanceof RetryAfter && { afterMs: roundUpMs(error.ms) }) }
     }
   }
 
@@ -162,7 +145,7 @@ export class Pipeline {
     if (verdict.done) {
       const told = await delivery.ack()
       if (!told && delivery.lost) this.#remember(idOf(delivery))
-      return { type: 'handled' }
+      return { type: verdict.duplicate ? 'duplicate' : 'handled' }
     }
     const { error } = verdict
     // Given back already: a copy sent now would be one too many.
@@ -232,24 +215,6 @@ export class Pipeline {
     if (this.#handledButLost.size > REMEMBERED && oldest !== undefined) this.#handledButLost.delete(oldest)
   }
 
-  #contextFor(delivery: Delivery, attempt: number, signal: AbortSignal): HandlerContext {
-    const published = new Map<string, number>()
-    return {
-      signal,
-      attempt,
-      publish: (event, data, options = {}) => {
-        const nth = published.get(event.type) ?? 0
-        published.set(event.type, nth + 1)
-        const id = idOf(delivery)
-        return this.#options.publish(event as Event<never, unknown>, data, {
-          id: derivedId(id, event.type, nth),
-          correlationId: delivery.properties.correlationId ?? id,
-          ...options,
-        })
-      },
-    }
-  }
-
   /** Bounds handlers at work even when a lost link brought more deliveries than the prefetch allows. */
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--
@@ -262,22 +227,4 @@ export class Pipeline {
       else this.#free++
     }
   }
-
-  async #within(timeoutMs: number, handling: Promise<unknown>, timeout: AbortController): Promise<void> {
-    const late = Promise.withResolvers<never>()
-    const timer = this.#options.clock.after(timeoutMs, () => {
-      const error = new HandlerError(`The handler took longer than ${timeoutMs} ms`)
-      timeout.abort(error)
-      late.reject(error)
-    })
-    try {
-      await Promise.race([handling, late.promise])
-    } finally {
-      timer.cancel()
-    }
-  }
-}
-
-function refused(error: Error): Verdict {
-  return { done: false, error, final: true }
 }

@@ -26,6 +26,7 @@ export function logBuses(log: Log): void {
 
 function logMessage(log: Log, { outcome, queue, id, attempt, event }: Extract<BusEvent, { type: 'message' }>): void {
   if (outcome.type === 'handled') return
+  if (outcome.type === 'duplicate') return log.write('debug', `${event} ${id} was handled before`, { queue, attempt })
   const level = outcome.type === 'postponed' ? 'debug' : outcome.type === 'retried' ? 'warn' : 'error'
   log.write(level, `${event} ${id} was ${outcome.type}: ${messageOf(outcome.error)}`, { queue, attempt, error: outcome.error })
 }

@@ -9,6 +9,8 @@ import { promisify } from 'node:util'
 const marks = {
   'rabbitmq-server': '/usr/lib/rabbitmq/bin/rabbitmq-server',
   'redis-server': '/usr/bin/redis-server',
+  // A folder for each version.
+  postgresql: '/usr/lib/postgresql',
   chromium: '/usr/bin/chromium',
   ffmpeg: '/usr/bin/ffmpeg',
   'python3-pika': '/usr/lib/python3/dist-packages/pika/__init__.py',

@@ -1,6 +1,6 @@
 /**
- * Runs once before all tests: brings the programs they need, hands out the one RabbitMQ, Redis and SQS a run shares, and afterwards
- * leaves no process and no file behind, unless a test failed: then what the run wrote is kept in .artifacts.
+ * Runs once before all tests: brings the programs they need, hands out the one RabbitMQ, Redis, PostgreSQL and SQS a run shares, and
+ * afterwards leaves no process and no file behind, unless a test failed: then what the run wrote is kept in .artifacts.
  */
 import { once } from 'node:events'
 import { cpSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { ensurePackages, packageNames } from './packages.ts'
+import { startPostgres } from './postgres.ts'
 import { killMarked } from './processes.ts'
 import { startRabbit } from './rabbitmq.ts'
 import { startRedis } from './redis.ts'
@@ -24,7 +25,12 @@ interface Shared extends AsyncDisposable {
 const KEPT_RUNS = 10
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const given = { rabbitmq: process.env['AMQP_URL'], redis: process.env['REDIS_URL'], sqs: process.env['SQS_URL'] }
+  const given = {
+    rabbitmq: process.env['AMQP_URL'],
+    redis: process.env['REDIS_URL'],
+    postgresql: process.env['POSTGRES_URL'],
+    sqs: process.env['SQS_URL'],
+  }
   const wanted = packageNames.filter((name) => given[name.replace(/-server$/, '') as keyof typeof given] === undefined)
   const { missing, why } = await ensurePackages(wanted)
   const loudly = `NOT TESTED: all that needs ${missing.join(', ')} (${why})`
@@ -36,7 +42,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const folder = makeRunFolder()
   process.env[RUN_FOLDER] = folder
   // Nobody kills the shared one.
-  const start = { rabbitmq: startRabbit, redis: () => startRedis(['--save', '']), sqs: startSqs }
+  const start = { rabbitmq: startRabbit, redis: () => startRedis(['--save', '']), postgresql: startPostgres, sqs: startSqs }
   const started = new Map<string, Promise<Shared>>()
   const server = createServer((request, response) => {
     const answer = (status: number, text: string): unknown => response.writeHead(status, { 'content-type': 'text/plain' }).end(text)

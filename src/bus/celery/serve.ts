@@ -26,9 +26,9 @@ export interface ReplyWays {
 /** For the store to keep a result. Milliseconds. */
 const PUT_MS = 10_000
 
-export type HandleTask<Args extends readonly unknown[], Result> = (
+export type HandleTask<Args extends readonly unknown[], Result, Transaction = unknown> = (
   call: TaskMessage<Args>,
-  context: HandlerContext,
+  context: HandlerContext<Transaction>,
 ) => Result | Promise<Result>
 
 /** Resolves when the result is on its way to the caller. */

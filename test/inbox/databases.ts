@@ -1,0 +1,82 @@
+/** The databases whose inboxes keep one contract, each with a table of effects that handlers write. */
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { Pool, type PoolClient } from 'pg'
+import { onTestFinished } from 'vitest'
+import { type Inbox, type InboxOptions, postgresInbox, sqliteInbox } from '../../src/index.ts'
+import { tempDir } from '../support/run-folder.ts'
+import { hasPostgres, sharedPostgres } from '../support/shared-postgres.ts'
+
+/** What one process of a consumer has. */
+export interface Instance<Transaction = unknown> {
+  readonly inbox: Inbox<Transaction>
+  /** As a handler does. */
+  readonly write: (transaction: Transaction, effect: string) => Promise<void>
+}
+
+/** A new database. */
+export interface Place<Transaction = unknown> {
+  readonly instance: (options?: InboxOptions) => Instance<Transaction>
+  /** Effects that are there, in order of their names. */
+  readonly effects: () => Promise<string[]>
+  /** Messages that are remembered. */
+  readonly remembered: () => Promise<number>
+}
+
+export interface Database<Transaction> {
+  readonly name: string
+  readonly available: boolean
+  readonly place: () => Promise<Place<Transaction>>
+}
+
+export const sqlite: Database<DatabaseSync> = {
+  name: 'SQLite',
+  available: true,
+  async place() {
+    const file = join(tempDir('inbox'), 'effects.db')
+    const own = new DatabaseSync(file)
+    own.exec('PRAGMA journal_mode = WAL; CREATE TABLE effects (effect TEXT)')
+    const column = (sql: string): unknown[] =>
+      own
+        .prepare(sql)
+        .all()
+        .map((row) => Object.values(row)[0])
+    return {
+      instance: (options) => ({
+        inbox: sqliteInbox(file, options),
+        write: async (database, effect) => void database.prepare('INSERT INTO effects VALUES (?)').run(effect),
+      }),
+      effects: async () => column('SELECT effect FROM effects ORDER BY effect').map(String),
+      remembered: async () => Number(column('SELECT count(*) FROM omnibus_inbox')[0]),
+    }
+  },
+}
+
+export const postgres: Database<PoolClient> = {
+  name: 'PostgreSQL',
+  available: hasPostgres(),
+  place: async () => postgresAt(await sharedPostgres()),
+}
+
+/** In a schema of its own on that server. */
+export async function postgresAt(url: string): Promise<Place<PoolClient>> {
+  const schema = `inbox_${randomUUID().replaceAll('-', '')}`
+  const open = (): Pool => {
+    const pool = new Pool({ connectionString: url, options: `-c search_path=${schema}` })
+    pool.on('error', () => undefined)
+    onTestFinished(() => pool.end())
+    return pool
+  }
+  const own = open()
+  await own.query(`CREATE SCHEMA ${schema}; CREATE TABLE effects (effect text)`)
+  const column = async (sql: string): Promise<unknown[]> => (await own.query<{ value: unknown }>(sql)).rows.map(({ value }) => value)
+  return {
+    instance: (options) => ({
+      inbox: postgresInbox(open(), options),
+      write: async (client, effect) => void (await client.query('INSERT INTO effects VALUES ($1)', [effect])),
+    }),
+    effects: async () => (await column('SELECT effect AS value FROM effects ORDER BY effect')).map(String),
+    remembered: async () => Number((await column('SELECT count(*) AS value FROM omnibus_inbox'))[0]),
+  }
+}
