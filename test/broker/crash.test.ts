@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as pause } from 'node:timers/promises'
 import amqp from 'amqplib'
 import { describe, expect, test } from 'vitest'
 import { tempDir } from '../support/run-folder.ts'
+import { waitFor } from '../support/wait.ts'
 import { inspect, startBroker } from './processes.ts'
 
 const ROUNDS = 4
@@ -32,7 +32,7 @@ describe('kill -9', () => {
           await new Promise((resolve) => setImmediate(resolve))
         }
       })().catch(() => {})
-      while (confirmed.size < before + 500) await pause(2)
+      await waitFor(() => confirmed.size >= before + 500, { what: '500 confirms', everyMs: 2 })
       broker.process.signal('SIGKILL')
       await broker.process.exit()
       going = false

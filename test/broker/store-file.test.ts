@@ -162,6 +162,27 @@ describe('the store file', () => {
     db.close()
   })
 
+  test('a failed delivery is counted when its turn is over, since the process may be killed after it', () => {
+    const store = openStore(join(tempDir('store'), 'broker.db'))
+    const counted: number[] = []
+    const h = harness({
+      ...store,
+      commit(writes) {
+        counted.push(...writes.returns.map(({ deliveries }) => deliveries))
+        store.commit(writes)
+      },
+    })
+    h.queue('q')
+    const p = h.peer()
+    p.publish('', 'q', 'x')
+    h.turn()
+    p.channel.giveBack(p.channel.get('q', false)?.tag ?? 0, false, 'failed')
+    h.turn()
+    expect(counted).toEqual([1])
+    h.engine.close()
+    store.close(true)
+  })
+
   test('a long queue does not live in memory, durable or not', () => {
     const store = openStore(join(tempDir('store'), 'broker.db'))
     const h = harness(store, undefined, 100)

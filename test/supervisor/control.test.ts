@@ -1,7 +1,7 @@
 /** What the master makes of requests, without processes. */
 import { describe, expect, test } from 'vitest'
 import { readRequest } from '../../src/supervisor/control-protocol.ts'
-import { config, type Driver, running } from './driver.ts'
+import { config, type Driver, running } from './mind/driver.ts'
 
 const labels = (driver: Driver): string[] => driver.mind.status().units.map(({ label }) => label)
 const isAsked = (driver: Driver, label: string): boolean => driver.labelled(label).some(({ heard }) => heard.at(-1)?.type === 'stop')

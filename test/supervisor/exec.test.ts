@@ -11,7 +11,7 @@ import { run, type Running, runToEnd } from '../support/process.ts'
 import { isAlive } from '../support/processes.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
-import { command, config, Driver, oldFirst, running } from './driver.ts'
+import { command, config, Driver, oldFirst, running } from './mind/driver.ts'
 
 const worker = join(import.meta.dirname, 'fixtures', 'kombu_worker.py')
 

@@ -8,7 +8,7 @@ import { freePort } from '../support/ports.ts'
 import { run, type Running } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
-import { config, Driver, type FakeChild, running } from './driver.ts'
+import { config, Driver, type FakeChild, running } from './mind/driver.ts'
 
 describe('preFork', () => {
   const hooked = config({ hooks: ['preFork'], consumers: {} })

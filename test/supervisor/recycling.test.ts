@@ -1,6 +1,6 @@
 /** Processes that have reached a limit, without processes. */
 import { expect, test } from 'vitest'
-import { config, type Driver, running } from './driver.ts'
+import { config, type Driver, running } from './mind/driver.ts'
 
 const limited = (limits: { maxRequests?: number; maxLifetimeMs?: number; maxMemoryMb?: number }): ReturnType<typeof config> => {
   const base = config()

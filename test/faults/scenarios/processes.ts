@@ -1,5 +1,4 @@
 /** F1 to F3: clients are killed and stopped. */
-import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { Running } from '../../support/process.ts'
 import { waitFor } from '../../support/wait.ts'
@@ -10,7 +9,7 @@ import type { Reachable } from '../victim.ts'
 
 const PREFETCH = 50
 
-/** Four consumers, one of which is killed and replaced every 200 ms. */
+/** Four consumers, one of which is killed and replaced again and again, in the middle of a share of the messages. */
 export async function consumerStorm(victim: Reachable, scale: Scale): Promise<Row> {
   const { kills, count } = scale === 'long' ? { kills: 40, count: 20_000 } : { kills: 4, count: 1_000 }
   await using world = new World(victim.url)
@@ -28,9 +27,11 @@ export async function consumerStorm(victim: Reachable, scale: Scale): Promise<Ro
     return ledger.count('sent') < count
   }
   const producing = produce({ connection, queue: world.queue, ledger, name: 'p', window: 50, more })
+  const share = Math.ceil(count / kills)
+  const handled = (): number => Array.from({ length: born }, (_, n) => world.written(`consumer-${n}`, 'handled')).reduce((a, b) => a + b)
   for (let kill = 0; kill < kills; kill++) {
-    allowed += Math.ceil(count / kills)
-    await pause(200)
+    allowed += share
+    await waitFor(() => handled() > allowed - share / 2, { what: 'half a share to be handled', deadlineMs: 60_000 })
     const at = Math.floor(Math.random() * consumers.length)
     consumers[at]!.signal('SIGKILL')
     await consumers[at]!.exit()

@@ -1,11 +1,11 @@
 /** The state machine without any process: a clock and children that a test moves by hand. */
-import type { Clock } from '../../src/core/clock.ts'
-import type { ResolvedConfig } from '../../src/config/types.ts'
-import { NODE_TIMEOUTS } from '../../src/worker/web/timeouts.ts'
-import type { ControlReply } from '../../src/supervisor/control-protocol.ts'
-import type { Command, Event, MasterSignal } from '../../src/supervisor/events.ts'
-import type { ToChild, UnitStatus } from '../../src/supervisor/protocol.ts'
-import { createSupervision, type Supervision } from '../../src/supervisor/supervision.ts'
+import type { Clock } from '../../../src/core/clock.ts'
+import type { ResolvedConfig } from '../../../src/config/types.ts'
+import { NODE_TIMEOUTS } from '../../../src/worker/web/timeouts.ts'
+import type { ControlReply } from '../../../src/supervisor/control-protocol.ts'
+import type { Command, Event, MasterSignal } from '../../../src/supervisor/events.ts'
+import type { ToChild, UnitStatus } from '../../../src/supervisor/protocol.ts'
+import { createSupervision, type Supervision } from '../../../src/supervisor/supervision.ts'
 
 export interface FakeChild {
   readonly id: number
@@ -267,3 +267,7 @@ export function running(file: ResolvedConfig = config()): Driver {
   driver.settle()
   return driver
 }
+
+/** The state of each place, by label. */
+export const states = ({ mind }: Driver): Record<string, string> =>
+  Object.fromEntries(mind.status().units.map(({ label, state }) => [label, state]))

@@ -1,7 +1,7 @@
 /** Whatever happens in whatever order: what must always hold. */
 import * as fc from 'fast-check'
 import { test } from 'vitest'
-import type { Event, MasterSignal } from '../../src/supervisor/events.ts'
+import type { Event, MasterSignal } from '../../../src/supervisor/events.ts'
 import { command, config, Driver, type FakeChild, oldFirst, running } from './driver.ts'
 
 type Step =
