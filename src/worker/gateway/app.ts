@@ -1,5 +1,4 @@
 /** Answers `POST /publish`: 202 when the broker has the message, and never before. */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { eventsExchange } from '../../bus/event.ts'
 import type { ResolvedGateway } from '../../config/gateway.ts'
@@ -7,6 +6,7 @@ import { EncodedBody } from '../../core/codecs.ts'
 import type { Connection } from '../../core/connection.ts'
 import type { Queue } from '../../core/entities.ts'
 import { ClosedError, ConnectionError, messageOf, PublishError } from '../../core/errors.ts'
+import { admission } from './admission.ts'
 import { publicationOf } from './publication.ts'
 import { Refusal } from './refusal.ts'
 
@@ -37,7 +37,7 @@ const STATUS: Readonly<Record<PublishError['reason'], number>> = {
 }
 
 export function gatewayApp({ settings, connection, declares, onError }: GatewayOptions): GatewayApp {
-  const wanted = settings.token === undefined ? undefined : digest(`Bearer ${settings.token}`)
+  const admit = admission(settings)
   let underWay = 0
   let declaring: Promise<unknown> | undefined
 
@@ -50,10 +50,10 @@ export function gatewayApp({ settings, connection, declares, onError }: GatewayO
     return declaring
   }
 
-  const publish = async (request: IncomingMessage, target: URL): Promise<object> => {
-    admit(request, target, wanted)
+  const publish = async (request: IncomingMessage): Promise<object> => {
+    const query = admit(request)
     const body = await bodyOf(request, settings.maxBodyBytes)
-    const { exchange, routingKey, properties, mandatory, ...message } = publicationOf(request.headers, target.searchParams, body)
+    const { exchange, routingKey, properties, mandatory, ...message } = publicationOf(request.headers, query, body)
     await declared()
     const options = { ...properties, mandatory, deadlineMs: PUBLISH_MS }
     const { routed } = await connection.publish(exchange, routingKey, new EncodedBody(message.body), options)
@@ -61,11 +61,10 @@ export function gatewayApp({ settings, connection, declares, onError }: GatewayO
   }
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const target = new URL(request.url ?? '/', 'http://gateway')
     underWay++
     try {
       if (underWay > settings.maxConcurrent) throw new Refusal(503, `more than ${settings.maxConcurrent} requests are under way`)
-      send(response, 202, await publish(request, target))
+      send(response, 202, await publish(request))
     } catch (error) {
       const { status, reason } = meaningOf(error)
       if (status === 500) onError(error)
@@ -77,28 +76,19 @@ export function gatewayApp({ settings, connection, declares, onError }: GatewayO
   return (request, response) => void answer(request, response)
 }
 
-function admit(request: IncomingMessage, { pathname }: URL, wanted: Buffer | undefined): void {
-  const { authorization = '', origin } = request.headers
-  if (wanted && !timingSafeEqual(wanted, digest(authorization))) throw new Refusal(401, 'expected the token as Authorization: Bearer')
-  // Any page may send a browser's requests to this machine.
-  if (!wanted && origin !== undefined) throw new Refusal(403, 'expected no browser, since there is no token')
-  if (pathname !== '/publish') throw new Refusal(404, 'there is POST /publish')
-  if (request.method !== 'POST') throw new Refusal(405, `expected POST, got ${request.method}`)
-  if (request.headers['content-encoding'] !== undefined) throw new Refusal(415, 'expected a body without a content encoding')
-}
-
-/** Equal lengths, whatever is given. */
-const digest = (value: string): Buffer => createHash('sha256').update(value).digest()
-
 async function bodyOf(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const tooLarge = new Refusal(413, `expected a body of at most ${maxBytes} bytes`)
   if (Number(request.headers['content-length']) > maxBytes) throw tooLarge
   const parts: Buffer[] = []
   let bytes = 0
-  for await (const chunk of request) {
-    bytes += (chunk as Buffer).byteLength
-    if (bytes > maxBytes) throw tooLarge
-    parts.push(chunk as Buffer)
+  try {
+    for await (const chunk of request) {
+      bytes += (chunk as Buffer).byteLength
+      if (bytes > maxBytes) throw tooLarge
+      parts.push(chunk as Buffer)
+    }
+  } catch (error) {
+    throw error === tooLarge ? error : new Refusal(400, `expected the whole of the body: ${messageOf(error)}`)
   }
   return Buffer.concat(parts)
 }

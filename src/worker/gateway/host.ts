@@ -11,9 +11,10 @@ import { gatewayApp } from './app.ts'
 
 // Of the stop budget: flushing comes after the last request.
 const SHARE_AFTER_DRAIN = 0.2
-/** A head and a body must be there by then. Milliseconds. */
-const HEADERS_MS = 10_000
+/** A head and a body must be there by then, and are looked for so often. Milliseconds. */
+const HEADERS_MS = 5_000
 const REQUEST_MS = 30_000
+const CHECK_MS = 1_000
 /** Nobody who asks by HTTP waits longer for a broker. Milliseconds. */
 const CONNECT_MS = 5_000
 
@@ -32,7 +33,7 @@ export function gatewayHost(): RoleHost {
         declares: Object.values(config.forward).map(({ queue }) => queue),
         onError: (error) => log.write('error', `a request failed: ${messageOf(error)}`, { error }),
       })
-      const server = createServer({ headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS }, app)
+      const server = createServer({ headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: CHECK_MS }, app)
       connections.watch(server)
       server.listen({ fd })
       await once(server, 'listening')
