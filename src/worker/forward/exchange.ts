@@ -83,6 +83,8 @@ const headOf = ({ statusCode = 0, headers }: IncomingMessage): Head => ({ status
 
 /** With TLS, when the target has proved who it is. */
 function whenConnected(socket: Socket, then: () => void): void {
+  // Where no network leads there, it has failed before anybody could listen.
+  if (socket.destroyed) return
   if (!socket.connecting && !Reflect.get(socket, 'secureConnecting')) return then()
   socket.once('encrypted' in socket ? 'secureConnect' : 'connect', then)
 }

@@ -46,7 +46,7 @@ export function createSender(settings: ResolvedForward): Sender {
       const first = await exchange(call)
       // A server may close a connection that rests in the moment it is used again, and has then read nothing most often.
       const isStale = 'error' in first && first.stale && !signal.aborted
-      return meaningOf(isStale ? await exchange({ ...call, agent: agentOf(target, {}) }) : first)
+      return meaningOf(isStale ? await exchange({ ...call, agent: agentOf(target, {}) }) : first, token)
     },
     async whyNotReady(signal) {
       const why = await whyNoConnection({ url: target, lookup, ...ca, deadlineMs: PROBE_MS, signal })
@@ -61,10 +61,12 @@ export function createSender(settings: ResolvedForward): Sender {
   }
 }
 
-function meaningOf(result: Exchanged): Answer {
+function meaningOf(result: Exchanged, token: string | undefined): Answer {
   if ('error' in result) return { type: result.sent ? 'failed' : 'unreachable', reason: result.error }
-  const { status, retryAfter, text } = result
+  const { status, retryAfter } = result
   if (isSuccess(result)) return { type: 'accepted' }
+  // Pages for whoever debugs a server show what it was sent.
+  const text = token === undefined ? result.text : result.text.replaceAll(token, '***')
   const reason = `it answers ${status}${text === '' ? '' : `: ${text}`}`
   if (status >= 300 && status < 400) return { type: 'failed', reason: `${reason}; redirects are not followed` }
   if (status >= 400 && status < 500 && status !== 408 && status !== 429) return { type: 'refused', reason }
