@@ -2,8 +2,10 @@
 import { appendFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { canMount, canTrace } from '../support/injection.ts'
+import { hasPostgres } from '../support/shared-postgres.ts'
 import { brokerKills, brokerRestarts, lateSyncs } from './scenarios/broker-loss.ts'
 import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
+import { effectsOnce } from './scenarios/effects.ts'
 import { brokenEnvelopes } from './scenarios/envelopes.ts'
 import { fullOfLargeBodies, killedInLargeBodies } from './scenarios/large-bodies.ts'
 import { leak } from './scenarios/leak.ts'
@@ -29,6 +31,9 @@ const REPORT = process.env['OMNIBUS_FAULTS_REPORT']
 /** `fault` is the number all know it by, and what it is; the table has it too. */
 type Scenario<Of extends unknown[]> = readonly [fault: string, run: (...of: [...Of, Scale]) => Promise<Row>]
 
+/** With a database to have effects in. */
+const duplicates: readonly Scenario<[Reachable]>[] = hasPostgres() ? [['F24 duplicates', effectsOnce]] : []
+
 const scenarios: readonly Scenario<[Victim]>[] = [
   ['F1 consumers killed', consumerStorm],
   ['F2 producers killed', producerKills],
@@ -48,6 +53,7 @@ const scenarios: readonly Scenario<[Victim]>[] = [
   ['F21 failing dead letters, circles', loops],
   ['F22 deadly message', poison],
   ['F23 cut while dead-lettering', cutLetters],
+  ...duplicates,
   ['F25 handlers longer than leases', longHandlers],
   ['F26 malformed messages', malformed],
   ['F27 oversized messages', oversized],
@@ -59,6 +65,7 @@ const sqsScenarios: readonly Scenario<[Reachable]>[] = [
   ['F1 consumers killed', consumerStorm],
   ['F2 producers killed', producerKills],
   ['F3 graceful stop', gracefulStop],
+  ...duplicates,
   ['F25 frozen past the lease', frozenPastLease],
   ['F26 malformed messages', malformed],
   ['F26 broken envelopes', brokenEnvelopes],

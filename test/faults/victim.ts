@@ -15,6 +15,8 @@ export interface Reachable {
   readonly url: string
   /** Larger bodies it does not take. @default any */
   readonly maxBodyBytes?: number
+  /** How long it lends a message, at `hasty` if there is one; absent where a connection's end is known at once. Milliseconds. */
+  readonly leaseMs?: number
 }
 
 export interface Victim extends Reachable, AsyncDisposable {
@@ -117,6 +119,7 @@ export const redis: Kind = {
     return {
       url,
       hasty: `${url}?lease_seconds=1`,
+      leaseMs: 1_000,
       port: server.port,
       restarts: 10,
       kill: () => server.kill(),
@@ -135,6 +138,7 @@ export async function startSqsVictim(): Promise<Reachable & AsyncDisposable> {
   return {
     url: `${emulator.url}&lease_seconds=2`,
     maxBodyBytes: 500_000,
+    leaseMs: 2_000,
     [Symbol.asyncDispose]: () => emulator[Symbol.asyncDispose](),
   }
 }
