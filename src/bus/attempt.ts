@@ -2,11 +2,12 @@
 import { sleep } from '../core/clock.ts'
 import type { Delivery } from '../core/delivery.ts'
 import { CodecError, HandlerError, ValidationError } from '../core/errors.ts'
-import type { Handler, HandlerContext } from './consume.ts'
+import type { ConsumerDefinition, Handler, HandlerContext } from './consume.ts'
 import { derivedId, idOf } from './envelope.ts'
 import type { Event } from './event.ts'
 import type { Inbox, InboxKey } from './inbox.ts'
-import { Reject, RetryAfter, Transient } from './outcome.ts'
+import { bounds, type Limit } from './limits.ts'
+import { Final, Reject, RetryAfter, Transient } from './outcome.ts'
 import type { PipelineOptions } from './pipeline.ts'
 import { roundUpMs } from './retry.ts'
 
@@ -50,19 +51,16 @@ export async function attempt(given: Attempt): Promise<Verdict> {
 
 function failed(error: unknown): Verdict {
   // Bad data stays bad however often it is tried.
-  const final = error instanceof Reject || error instanceof CodecError || error instanceof ValidationError
+  const final = error instanceof Reject || error instanceof Final || error instanceof CodecError || error instanceof ValidationError
   return { done: false, error, final, ...(error instanceof RetryAfter && { afterMs: roundUpMs(error.ms) }) }
 }
 
 async function handle({ options, handler, delivery, attempt: nth, once }: Attempt): Promise<'handled' | 'duplicate'> {
-  const { timeoutMs } = options.definition.policy
-  const timeout = timeoutMs === undefined ? undefined : new AbortController()
-  const signal = timeout ? AbortSignal.any([options.signal, timeout.signal]) : options.signal
+  const { signal, within } = bounds(limitsOf(options.definition), options)
   const run = (transaction: unknown): Promise<unknown> => {
     // consume() has seen to it that the handlers and the inbox go together.
     const context = contextFor(options, delivery, { attempt: nth, signal, transaction: transaction as never })
-    const handling = handler.run(delivery, context, options)
-    return timeout ? within(options, timeoutMs!, handling, timeout) : handling
+    return within(() => handler.run(delivery, context, options))
   }
   if (once === undefined) {
     await run(undefined)
@@ -100,21 +98,6 @@ function contextFor<Given extends Pick<HandlerContext, 'attempt' | 'signal' | 't
   }
 }
 
-async function within(
-  { clock }: PipelineOptions,
-  timeoutMs: number,
-  handling: Promise<unknown>,
-  timeout: AbortController,
-): Promise<unknown> {
-  const late = Promise.withResolvers<never>()
-  const timer = clock.after(timeoutMs, () => {
-    const error = new HandlerError(`The handler took longer than ${timeoutMs} ms`)
-    timeout.abort(error)
-    late.reject(error)
-  })
-  try {
-    return await Promise.race([handling, late.promise])
-  } finally {
-    timer.cancel()
-  }
+function limitsOf({ policy: { timeoutMs: ms } }: ConsumerDefinition): readonly Limit[] {
+  return ms === undefined ? [] : [{ ms, hard: true, error: () => new HandlerError(`The handler took longer than ${ms} ms`) }]
 }

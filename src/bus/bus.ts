@@ -155,6 +155,7 @@ export class Bus {
       definition,
       connection: this.#connection,
       results: this.#results,
+      source: this.#options.source ?? 'omnibus',
       publish: (event, data, options) => this.publish(event as Event<unknown, unknown>, data, options),
       signal: stopping.signal,
       clock: systemClock,

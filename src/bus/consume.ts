@@ -5,7 +5,7 @@ import { type BindingSource, type Queue, isQueue, queue } from '../core/entities
 import { ConfigError, type Problem } from '../core/errors.ts'
 import type { Headers } from '../core/message.ts'
 import { show } from '../core/options.ts'
-import { type HandleTask, type ReplyWays, serveTask } from './celery/serve.ts'
+import { type HandleTask, serveTask, type TaskWays } from './celery/serve.ts'
 import { isTask, type Task } from './celery/task.ts'
 import { messageFrom } from './envelope.ts'
 import { type Event, validate } from './event.ts'
@@ -67,7 +67,7 @@ export interface Handler<Transaction = unknown> {
   /** Where they come from, for a queue of one's own; absent where that is not known. */
   readonly source?: BindingSource
   /** Reads a delivery and handles it. What it throws says what becomes of the message. */
-  readonly run: (delivery: Delivery, context: HandlerContext<Transaction>, ways: ReplyWays) => Promise<unknown>
+  readonly run: (delivery: Delivery, context: HandlerContext<Transaction>, ways: TaskWays) => Promise<unknown>
 }
 
 /** The type of a handler for all messages that no other is for. */

@@ -40,3 +40,16 @@ export class Postpone extends Error {
 export class Drop extends Error {
   override readonly name = 'Drop'
 }
+
+/** Failed for good, as trying again would not mend it. @internal */
+export class Final extends Error {
+  override readonly name: string
+  /** Where Python has an exception of this name. */
+  readonly module: string | undefined
+
+  constructor(name: string, message: string, options?: ErrorOptions & { readonly module?: string }) {
+    super(message, options)
+    this.name = name
+    this.module = options?.module
+  }
+}

@@ -11,7 +11,7 @@ import type { Queue } from '../core/entities.ts'
 import { CodecError, HandlerError, PublishError, messageOf } from '../core/errors.ts'
 import type { ResultStore } from '../core/results.ts'
 import { attempt, refused, type Verdict } from './attempt.ts'
-import { isProtocol1 } from './celery/message.ts'
+import { whyNoCall } from './celery/message.ts'
 import { tellFailure } from './celery/serve.ts'
 import { ANY_TYPE, type ConsumerDefinition, type Handler, type Published, type PublishEventOptions } from './consume.ts'
 import { attemptsOf, header, idOf, typeOf } from './envelope.ts'
@@ -37,6 +37,8 @@ export interface PipelineOptions {
   readonly connection: Connection
   /** Where results of tasks go; undefined: straight to the caller. */
   readonly results: ResultStore | undefined
+  /** Who sends the tasks that come after others. */
+  readonly source: string
   readonly publish: (event: Event<never, unknown>, data: unknown, options: PublishEventOptions) => Promise<Published>
   /** Aborts when whatever still runs must end. */
   readonly signal: AbortSignal
@@ -171,19 +173,19 @@ export class Pipeline {
       await delivery.ack()
       return { type: 'retried', error, afterMs }
     }
-    await tellFailure(this.#options, delivery, error)
+    const told = await tellFailure(this.#options, delivery, error)
     if (!policy.deadLetter) {
       await delivery.reject()
-      return { type: 'dropped', error }
+      return { type: 'dropped', error: told }
     }
     await this.#copy(this.#deadLetters, delivery, {
-      [header.deadReason]: messageOf(error).slice(0, 1_000),
+      [header.deadReason]: messageOf(told).slice(0, 1_000),
       [header.deadQueue]: queue.name,
       [header.deadAttempts]: attempt,
       [header.deadAt]: new Date(this.#options.clock.wall()),
     })
     await delivery.ack()
-    return { type: 'dead-lettered', error }
+    return { type: 'dead-lettered', error: told }
   }
 
   /**
@@ -205,7 +207,8 @@ export class Pipeline {
   }
 
   #noHandler(delivery: Delivery): CodecError {
-    if (isProtocol1(delivery)) return new CodecError('Celery has sent this by its protocol 1: it is to be set to task_protocol = 2')
+    const why = whyNoCall(delivery)
+    if (why !== undefined) return new CodecError(why)
     return new CodecError(`No handler here for "${typeOf(delivery)}" (there is one for ${[...this.#handlers.keys()].join(', ')})`)
   }
 

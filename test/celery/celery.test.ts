@@ -193,22 +193,6 @@ describe.each(brokers)('on $name', (broker) => {
         expect(numbers).toEqual([1, 2, 3, 4])
       })
 
-      test('hears that what Celery would do next is not done here', async () => {
-        const refused = { error: 'CodecError', args: [expect.stringMatching(/Celery's (chain|chord) cannot be carried out here/)] }
-        expect(await caller.call('math.add', [1, 2], { compose: 'chain', wait: 1 })).not.toHaveProperty('result')
-        await waitFor(() => events.some(({ outcome }) => 'error' in outcome && String(outcome.error).includes("Celery's chain cannot")), {
-          what: 'the refusal',
-        })
-        expect(
-          await caller.call('math.add', [1, 2], {
-            options: { link: [{ task: 'x', args: [], kwargs: {}, options: {}, subtask_type: null, immutable: false }] },
-          }),
-        ).toMatchObject({
-          error: refused.error,
-          args: [expect.stringContaining("Celery's callbacks cannot be carried out here")],
-        })
-      })
-
       test.runIf(where === 'RabbitMQ')('of protocol 1 is told by the dead letter to use the other', async () => {
         await using old = await startCaller({ ...meeting.python, queue: here, protocol: 1 })
         await old.call('math.add', [1, 2], { wait: 0 })

@@ -1,7 +1,7 @@
 /** Celery as a worker and as a caller, each a process of its own: see tasks.py. */
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { run, type Running } from '../support/process.ts'
+import { run as start, type Running } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 
 export interface CeleryOptions {
@@ -16,14 +16,41 @@ export interface CeleryOptions {
 
 /** What a call in Python came to: `result` is what `get()` returned, `error` the class it raised. */
 export interface Outcome {
-  readonly result?: { readonly value: unknown; readonly id: string; readonly traceback: string | null }
+  readonly result?: {
+    readonly value: unknown
+    readonly id: string
+    readonly traceback?: string | null
+    readonly children?: readonly unknown[]
+  }
   readonly error?: string
   readonly module?: string
   readonly args?: readonly string[]
 }
 
+/** One task, or several as Celery's canvas has them. */
+export type Canvas = { readonly link?: readonly Canvas[]; readonly link_error?: readonly Canvas[] } & (
+  | {
+      readonly task: string
+      readonly args?: readonly unknown[]
+      readonly kwargs?: Readonly<Record<string, unknown>>
+      readonly options?: Readonly<Record<string, unknown>>
+      readonly immutable?: boolean
+    }
+  | { readonly chain: readonly Canvas[] }
+  | { readonly group: readonly Canvas[] }
+  | { readonly chord: readonly [header: readonly Canvas[], body: Canvas] }
+)
+
+export interface CallOptions {
+  /** Seconds; with 0 nobody waits. @default 20 */
+  readonly wait?: number
+  /** Those of `apply_async`. */
+  readonly options?: Readonly<Record<string, unknown>>
+}
+
 export interface CeleryCaller extends AsyncDisposable {
-  call(task: string, args?: readonly unknown[], more?: Record<string, unknown>): Promise<Outcome>
+  call(task: string, args?: readonly unknown[], more?: CallOptions & { readonly kwargs?: Record<string, unknown> }): Promise<Outcome>
+  run(canvas: Canvas, options?: CallOptions): Promise<Outcome>
 }
 
 const environment = ({ broker, queue, backend, transport = {}, protocol = 2 }: CeleryOptions): Record<string, string> => ({
@@ -45,7 +72,7 @@ function folder(): string {
 export async function startWorker(options: CeleryOptions): Promise<Running> {
   const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat', '--loglevel', 'INFO']
   // Not its pool of threads, which at times tells the broker of its acks 10 s late.
-  const worker = run('/usr/bin/python3', ['-m', 'celery', '-A', 'tasks', 'worker', '--concurrency', '2', ...quiet], {
+  const worker = start('/usr/bin/python3', ['-m', 'celery', '-A', 'tasks', 'worker', '--concurrency', '2', ...quiet], {
     cwd: folder(),
     env: environment(options),
     label: 'celery-worker',
@@ -55,13 +82,15 @@ export async function startWorker(options: CeleryOptions): Promise<Running> {
 }
 
 export async function startCaller(options: CeleryOptions): Promise<CeleryCaller> {
-  const python = run('/usr/bin/python3', ['tasks.py'], { cwd: folder(), env: environment(options), label: 'celery-caller' })
+  const python = start('/usr/bin/python3', ['tasks.py'], { cwd: folder(), env: environment(options), label: 'celery-caller' })
   const port = (await python.line(/^port /)).slice('port '.length)
+  const run = async (canvas: Canvas, options: CallOptions = {}): Promise<Outcome> => {
+    const answer = await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body: JSON.stringify({ canvas, ...options }) })
+    return (await answer.json()) as Outcome
+  }
   return {
-    async call(task, args = [], more = {}) {
-      const answer = await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body: JSON.stringify({ task, args, ...more }) })
-      return (await answer.json()) as Outcome
-    },
+    run,
+    call: (task, args = [], { kwargs = {}, ...options } = {}) => run({ task, args, kwargs }, options),
     [Symbol.asyncDispose]: () => python[Symbol.asyncDispose](),
   }
 }

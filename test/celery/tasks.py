@@ -1,6 +1,6 @@
 """A Celery app for tests: its tasks, run by `python3 -m celery -A tasks worker`, and a caller behind HTTP: `tasks.py`.
 
-The caller says "port N", then answers POST with {task, args, kwargs, options, sign}: what the result's get() returns or raises.
+The caller says "port N", then answers POST with {canvas, wait, options}: what the result's get() returns or raises.
 """
 
 import json
@@ -8,7 +8,7 @@ import os
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from celery import Celery, chord
+from celery import Celery, chain, chord, group
 
 app = Celery("tasks", broker=os.environ["BROKER"], backend=os.environ.get("BACKEND", "rpc://"))
 app.conf.update(
@@ -55,6 +55,11 @@ def nothing():
     return None
 
 
+@app.task(name="told")
+def told(*args):
+    return args
+
+
 class Caller(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -73,17 +78,34 @@ class Caller(BaseHTTPRequestHandler):
         pass
 
 
-def call(task, args=(), kwargs=None, options=None, compose=None, wait=20):
-    signature = app.signature(task, args=args, kwargs=kwargs or {})
-    if compose == "chain":
-        signature = signature | app.signature(task, args=[1])
-    if compose == "chord":
-        signature = chord([signature, signature], app.signature("math.add"))
-    result = signature.apply_async(**(options or {}))
+def build(canvas):
+    """{task, args, kwargs, options, immutable}, or {chain: [...]}, {group: [...]}, {chord: [header, body]}; link and link_error with any."""
+    links, errors = canvas.pop("link", []), canvas.pop("link_error", [])
+    if "chain" in canvas:
+        signature = chain(*map(build, canvas["chain"]))
+    elif "group" in canvas:
+        signature = group(*map(build, canvas["group"]))
+    elif "chord" in canvas:
+        header, body = canvas["chord"]
+        signature = chord(list(map(build, header)), build(body))
+    else:
+        signature = app.signature(canvas.pop("task"), **canvas)
+    for link in links:
+        signature.link(build(link))
+    for error in errors:
+        signature.link_error(build(error))
+    return signature
+
+
+def call(canvas, wait=20, options=None):
+    result = build(canvas).apply_async(**(options or {}))
     if wait == 0:
-        return result.id
+        return {"id": result.id}
     value = result.get(timeout=wait, disable_sync_subtasks=False)
-    return {"value": value, "id": result.id, "traceback": result.traceback}
+    told = {"value": value, "id": result.id}
+    if not isinstance(value, list):
+        told.update(traceback=result.traceback, children=[child.get(timeout=wait) for child in result.children or ()])
+    return told
 
 
 if __name__ == "__main__":

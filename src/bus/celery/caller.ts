@@ -73,18 +73,18 @@ export class TaskCaller {
     const { kwargs = {}, id = randomUUID(), countdownMs, expiresMs, priority, deadlineMs = PUBLISH_MS, signal } = options
     if (task.args) await validateWith(task.args, args, `args of ${task.name}`)
     if (task.kwargs) await validateWith(task.kwargs, kwargs, `kwargs of ${task.name}`)
-    const later = (ms: number): Date => new Date(systemClock.wall() + ms)
+    const later = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : systemClock.wall() + ms)
     const { body, properties } = callMessage({
       id,
       origin: this.#options.source,
       name: task.name,
       args,
       kwargs,
-      ...(countdownMs !== undefined && { eta: later(countdownMs) }),
-      ...(expiresMs !== undefined && { expires: later(expiresMs) }),
-      ...(priority !== undefined && { priority }),
+      eta: later(countdownMs),
+      expires: later(expiresMs),
+      priority,
       wanted: place !== undefined,
-      ...(place?.replyTo !== undefined && { replyTo: place.replyTo }),
+      replyTo: place?.replyTo,
     })
     await this.#options.connection.publish('', options.queue ?? task.queue, body, {
       ...properties,

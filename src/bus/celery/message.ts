@@ -6,6 +6,8 @@ import type { Delivery } from '../../core/delivery.ts'
 import { CodecError } from '../../core/errors.ts'
 import type { Headers, MessageProperties } from '../../core/message.ts'
 import { show } from '../../core/options.ts'
+import { countIn, type Fields, isRecord, listIn, secondsIn, textIn, timeIn, toMs } from './fields.ts'
+import { chainIn, type Signature, signatureIn } from './signature.ts'
 import type { Kwargs } from './task.ts'
 
 /** A call as it comes in. */
@@ -20,6 +22,10 @@ export interface TaskCall {
   readonly eta: number | undefined
   /** Not to be run after; milliseconds since 1970. */
   readonly expires: number | undefined
+  /** Celery's `time_limit`: it has failed when it takes longer. Milliseconds. */
+  readonly timeLimitMs: number | undefined
+  /** Celery's `soft_time_limit`: its signal aborts then. Milliseconds. */
+  readonly softTimeLimitMs: number | undefined
   readonly rootId: string | undefined
   readonly parentId: string | undefined
   readonly groupId: string | undefined
@@ -27,8 +33,14 @@ export interface TaskCall {
   readonly origin: string | undefined
 }
 
-/** What a call asks for besides its result, and what is not done here. */
-const EMBEDDED = ['callbacks', 'errbacks', 'chain', 'chord'] as const
+/** What is to be sent when the task is over. */
+export interface Next {
+  /** `link`. */
+  readonly callbacks: readonly Signature[]
+  /** `link_error`. */
+  readonly errbacks: readonly Signature[]
+  readonly chain: Signature | undefined
+}
 
 type Identity = Pick<Delivery, 'properties'>
 
@@ -39,45 +51,70 @@ export function taskNameOf({ properties: { headers } }: Identity): string | unde
 }
 
 export function taskIdOf(delivery: Identity): string | undefined {
-  return taskNameOf(delivery) === undefined ? undefined : textIn(delivery.properties.headers, 'id')
+  return taskNameOf(delivery) === undefined ? undefined : textIn(delivery.properties.headers ?? {}, 'id')
 }
 
-/** Somebody may ask for the result. */
-export const isWanted = ({ properties: { headers } }: Identity): boolean => headers?.['ignore_result'] !== true
-
-/** Where the caller waits for the result, if it does. */
-export function replyToOf(delivery: Identity): string | undefined {
-  return isWanted(delivery) ? delivery.properties.replyTo || undefined : undefined
-}
-
-/** Throws `CodecError` for a body that is none, or that asks for more than a result. */
-export function callIn(delivery: Delivery): TaskCall {
-  const { headers } = delivery.properties
-  const body = delivery.payload
-  const [args, kwargs, embed]: unknown[] = Array.isArray(body) ? body : []
-  if (!Array.isArray(body) || body.length !== 3 || !Array.isArray(args) || !isRecord(kwargs) || !isRecord(embed))
-    throw new CodecError(`Expected the body of a Celery task, [args, kwargs, embed], got ${show(body)}`)
-  const wanted = EMBEDDED.filter((name) => isAsked(embed[name]))
-  if (wanted.length > 0)
-    throw new CodecError(`Celery's ${wanted.join(' and ')} cannot be carried out here: call the next task in the handler`)
-  const retries = headers?.['retries']
+/** Throws `CodecError` for what is not as Celery writes it. */
+export function callIn(delivery: Delivery): TaskCall & { readonly next: Next } {
+  const headers: Fields = delivery.properties.headers ?? {}
+  const { args, kwargs, embed } = bodyIn(delivery)
+  const [hard, soft] = listIn(headers, 'timelimit').map((limit) => secondsIn({ timelimit: limit }, 'timelimit'))
   return {
     id: textIn(headers, 'id') ?? '',
     name: textIn(headers, 'task') ?? '',
     args,
     kwargs,
-    retries: typeof retries === 'number' ? retries : 0,
+    retries: countIn(headers, 'retries') ?? 0,
     eta: timeIn(headers, 'eta'),
     expires: timeIn(headers, 'expires'),
+    timeLimitMs: toMs(hard),
+    softTimeLimitMs: toMs(soft),
     rootId: textIn(headers, 'root_id'),
     parentId: textIn(headers, 'parent_id'),
     groupId: textIn(headers, 'group'),
     origin: textIn(headers, 'origin'),
+    next: nextIn(embed),
   }
 }
 
+/** What is to be sent when it has failed; nothing where that cannot be read. Never throws. */
+export function nextOf(delivery: Delivery): Next | undefined {
+  try {
+    return nextIn(bodyIn(delivery).embed)
+  } catch {
+    return undefined
+  }
+}
+
+function bodyIn({ payload: body }: Delivery): { args: readonly unknown[]; kwargs: Kwargs; embed: Fields } {
+  const [args, kwargs, embed]: unknown[] = Array.isArray(body) ? body : []
+  if (!Array.isArray(body) || body.length !== 3 || !Array.isArray(args) || !isRecord(kwargs) || !(isRecord(embed) || embed === null))
+    throw new CodecError(`Expected the body of a Celery task, [args, kwargs, embed], got ${show(body)}`)
+  return { args, kwargs, embed: embed ?? {} }
+}
+
+function nextIn(embed: Fields): Next {
+  const all = (name: string): readonly Signature[] => listIn(embed, name).map((value) => signatureIn(value, name))
+  if (isRecord(embed['chord'])) throw new CodecError("Celery's chord cannot be carried out here: wait for a group in Python")
+  const chain = listIn(embed, 'chain')
+  return { callbacks: all('callbacks'), errbacks: all('errbacks'), chain: chain.length === 0 ? undefined : chainIn(chain, 'chain') }
+}
+
+/** Why a message that looks like Celery's is none of protocol 2. */
+export function whyNoCall(delivery: Delivery): string | undefined {
+  const { headers } = delivery.properties
+  if (isProtocol1(delivery)) return 'Celery has sent this by its protocol 1: it is to be set to task_protocol = 2'
+  for (const [name, other] of [
+    ['id', 'task'],
+    ['task', 'id'],
+  ] as const)
+    if (typeof headers?.[other] === 'string' && typeof headers[name] !== 'string' && 'lang' in headers)
+      return `Expected ${name} in the headers of a Celery task as a text, got ${show(headers[name])}`
+  return undefined
+}
+
 /** Celery's before 4.0, and of `task_protocol = 1`: all of it is in the body. */
-export function isProtocol1(delivery: Delivery): boolean {
+function isProtocol1(delivery: Delivery): boolean {
   try {
     const body = delivery.payload
     return isRecord(body) && typeof body['task'] === 'string' && typeof body['id'] === 'string' && 'args' in body
@@ -92,61 +129,60 @@ export interface OutgoingCall {
   readonly args: readonly unknown[]
   readonly kwargs: Kwargs
   readonly origin: string
-  readonly eta?: Date
-  readonly expires?: Date
-  readonly priority?: number
+  /** Milliseconds since 1970. */
+  readonly eta?: number | undefined
+  readonly expires?: number | undefined
+  readonly priority?: number | undefined
   /** Whether anybody wants the result, and the queue where it is waited for, if that is one. */
   readonly wanted: boolean
-  readonly replyTo?: string
+  readonly replyTo?: string | undefined
+  /** @default its own id */
+  readonly rootId?: string
+  readonly parentId?: string
+  readonly groupId?: string | undefined
+  readonly groupIndex?: number | undefined
+  readonly shadow?: string | undefined
+  /** Seconds. */
+  readonly timeLimits?: readonly [hard: number | undefined, soft: number | undefined]
+  readonly callbacks?: readonly unknown[]
+  readonly errbacks?: readonly unknown[]
+  readonly chain?: readonly unknown[]
+  readonly chord?: unknown
+  readonly headers?: Headers
 }
 
 export function callMessage(call: OutgoingCall): { readonly body: unknown; readonly properties: MessageProperties } {
-  const { id, name, args, kwargs, eta, expires, origin, priority, replyTo, wanted } = call
+  const { id, name, args, kwargs, eta, expires, priority, replyTo, timeLimits: [hard, soft] = [], chord } = call
   const headers: Headers = {
     lang: 'js',
     task: name,
     id,
-    shadow: null,
-    eta: eta?.toISOString() ?? null,
-    expires: expires?.toISOString() ?? null,
-    group: null,
-    group_index: null,
+    shadow: call.shadow ?? null,
+    eta: isoOf(eta),
+    expires: isoOf(expires),
+    group: call.groupId ?? null,
+    group_index: call.groupIndex ?? null,
     retries: 0,
-    timelimit: [null, null],
-    root_id: id,
-    parent_id: null,
+    timelimit: [hard ?? null, soft ?? null],
+    root_id: call.rootId ?? id,
+    parent_id: call.parentId ?? null,
     argsrepr: shortened(args),
     kwargsrepr: shortened(kwargs),
-    origin,
-    ignore_result: !wanted,
+    origin: call.origin,
+    ignore_result: !call.wanted,
+    ...call.headers,
   }
+  const embed = { callbacks: call.callbacks ?? null, errbacks: call.errbacks ?? null, chain: call.chain ?? null, chord: chord ?? null }
   return {
-    body: [args, kwargs, { callbacks: null, errbacks: null, chain: null, chord: null }],
+    body: [args, kwargs, embed],
     properties: { correlationId: id, headers, ...(replyTo !== undefined && { replyTo }), ...(priority !== undefined && { priority }) },
   }
 }
+
+const isoOf = (time: number | undefined): string | null => (time === undefined ? null : new Date(time).toISOString())
 
 /** What tools for Celery show of a call. */
 const shortened = (value: unknown): string => {
   const text = JSON.stringify(value) ?? ''
   return text.length > 1_024 ? `${text.slice(0, 1_021)}...` : text
 }
-
-function textIn(headers: Headers | undefined, name: string): string | undefined {
-  const value = headers?.[name]
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
-
-/** ISO 8601 as Python writes it, with microseconds. One without an offset is UTC, as Celery's own are. */
-function timeIn(headers: Headers | undefined, name: string): number | undefined {
-  const text = textIn(headers, name)
-  if (text === undefined) return undefined
-  const time = Date.parse(/(Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`)
-  if (Number.isNaN(time)) throw new CodecError(`Expected ${name} of a Celery task as ISO 8601 has it, got ${show(text)}`)
-  return time
-}
-
-const isAsked = (value: unknown): boolean => (Array.isArray(value) ? value.length > 0 : value !== undefined && value !== null)
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -2,6 +2,7 @@
 import { TaskError } from '../../core/errors.ts'
 import { show } from '../../core/options.ts'
 import { redactText } from '../../core/redact.ts'
+import { Final } from '../outcome.ts'
 
 export interface TaskResult {
   readonly task_id: string
@@ -52,12 +53,13 @@ export function finalResultIn(value: unknown): TaskResult | undefined {
   }
 }
 
-export const successOf = (id: string, result: unknown): TaskResult => ({
+/** `children` are the ids of what came next, which Python finds as `children` of the result. */
+export const successOf = (id: string, result: unknown, children: readonly string[]): TaskResult => ({
   task_id: id,
   status: 'SUCCESS',
-  result: result ?? null,
+  result,
   traceback: null,
-  children: [],
+  children: children.map((child) => [[child, null], null]),
 })
 
 /** In Python it becomes an exception of that name. */
@@ -66,7 +68,7 @@ export function failureOf(id: string, error: unknown): TaskResult {
   const result = {
     exc_type: isError ? error.name : 'Error',
     exc_message: [redactText(isError ? error.message : String(error))],
-    exc_module: 'omnibus',
+    exc_module: (error instanceof Final ? error.module : undefined) ?? 'omnibus',
   }
   return { task_id: id, status: 'FAILURE', result, traceback: isError ? redactText(error.stack ?? '') : null, children: [] }
 }

@@ -1,14 +1,17 @@
-/** Handles calls of a task: at its time, with its arguments checked, and with its result sent to whoever waits for it. */
+/** Handles calls of a task: at its time, with its arguments checked, what comes next sent, and its result told to whoever waits for it. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { Connection } from '../../core/connection.ts'
+import { systemClock } from '../../core/clock.ts'
 import type { Delivery } from '../../core/delivery.ts'
-import { PublishError } from '../../core/errors.ts'
-import type { ResultStore } from '../../core/results.ts'
+import { HandlerError, messageOf } from '../../core/errors.ts'
 import type { HandlerContext } from '../consume.ts'
 import { validateWith } from '../event.ts'
-import { Drop, Postpone } from '../outcome.ts'
-import { callIn, isWanted, replyToOf, type TaskCall, taskIdOf } from './message.ts'
+import { bounds, type Limit } from '../limits.ts'
+import { Drop, Final, Postpone } from '../outcome.ts'
+import { answer, askerFor, askerOf, type AnswerWays } from './answer.ts'
+import { callIn, type Next, nextOf, type TaskCall, taskIdOf } from './message.ts'
+import { type NextWays, sendNext } from './next.ts'
 import { expiredOf, failureOf, successOf, type TaskResult } from './result.ts'
+import { tasksOf } from './signature.ts'
 import type { Kwargs, Task } from './task.ts'
 
 /** A call as a handler gets it. */
@@ -17,60 +20,73 @@ export interface TaskMessage<Args extends readonly unknown[] = readonly unknown[
   readonly kwargs: Kwargs
 }
 
-/** How a result gets to whoever wants it. */
-export interface ReplyWays {
-  readonly connection: Connection
-  readonly results: ResultStore | undefined
-}
-
-/** For the store to keep a result. Milliseconds. */
-const PUT_MS = 10_000
+export type TaskWays = AnswerWays & NextWays
 
 export type HandleTask<Args extends readonly unknown[], Result, Transaction = unknown> = (
   call: TaskMessage<Args>,
   context: HandlerContext<Transaction>,
 ) => Result | Promise<Result>
 
-/** Resolves when the result is on its way to the caller. */
+/** Resolves when what comes next and the result are on their way. */
 export async function serveTask<Args extends readonly unknown[], Result>(
   task: Task<Args, Result>,
   handle: HandleTask<Args, Result>,
-  { delivery, context, ways }: { delivery: Delivery; context: HandlerContext; ways: ReplyWays },
+  { delivery, context, ways }: { delivery: Delivery; context: HandlerContext; ways: TaskWays },
 ): Promise<void> {
-  const call = callIn(delivery)
-  const now = Date.now()
+  const { next, ...call } = callIn(delivery)
+  const now = systemClock.wall()
   if (call.expires !== undefined && call.expires <= now) {
-    await answer(ways, delivery, expiredOf(call.id))
+    await tellAll(ways, delivery, next, (id) => expiredOf(id))
     throw new Drop(`the call has expired at ${new Date(call.expires).toISOString()}`)
   }
   if (call.eta !== undefined && call.eta > now) throw new Postpone(call.eta - now)
   const args = await checked(task.args, call.args, `args of ${task.name}`)
   const kwargs = await checked(task.kwargs, call.kwargs, `kwargs of ${task.name}`)
-  const result = await handle({ ...call, args: args as Args, kwargs }, context)
-  await answer(ways, delivery, successOf(call.id, await checked(task.result, result, `The result of ${task.name}`)))
+  const { signal, within } = bounds(limitsOf(call), { clock: systemClock, signal: context.signal })
+  const returned = await within(() => handle({ ...call, args: args as Args, kwargs }, { ...context, signal }))
+  const result = (await checked(task.result, returned, `The result of ${task.name}`)) ?? null
+  const children = [
+    ...(await sendNext(ways, next.callbacks, { parent: call, given: result, reason: 'link' })),
+    ...(await sendNext(ways, next.chain ? [next.chain] : [], { parent: call, given: result, reason: 'chain' })),
+  ]
+  await answer(ways, askerOf(delivery), successOf(call.id, result, children))
 }
 
-/** Tells the caller that its task has failed for good. What is no call of a task has no such caller. */
-export async function tellFailure(ways: ReplyWays, delivery: Delivery, error: unknown): Promise<void> {
+/** Celery's own exceptions: neither is tried again there either. */
+const limitsOf = ({ timeLimitMs, softTimeLimitMs }: TaskCall): readonly Limit[] =>
+  [
+    { ms: softTimeLimitMs, hard: false, name: 'SoftTimeLimitExceeded' },
+    { ms: timeLimitMs, hard: true, name: 'TimeLimitExceeded' },
+  ].flatMap(({ ms, hard, name }) =>
+    ms === undefined ? [] : [{ ms, hard, error: () => new Final(name, String(ms / 1_000), { module: 'billiard.exceptions' }) }],
+  )
+
+/**
+ * Tells whoever waits for it, or for what was to come after it, that a task has failed for good, and sends the calls of its `link_error`.
+ * Resolves with the error, which then says which of those have no queue. What is no call of a task has nobody to tell.
+ */
+export async function tellFailure(ways: TaskWays, delivery: Delivery, error: unknown): Promise<unknown> {
   const id = taskIdOf(delivery)
-  if (id !== undefined) await answer(ways, delivery, failureOf(id, error))
+  if (id === undefined) return error
+  const next = nextOf(delivery)
+  await tellAll(ways, delivery, next, (each) => failureOf(each, error))
+  const rootId = delivery.properties.headers?.['root_id']
+  const parent = { id, rootId: typeof rootId === 'string' ? rootId : undefined }
+  try {
+    await sendNext(ways, next?.errbacks ?? [], { parent, given: id, reason: 'link_error' })
+    return error
+  } catch (failure) {
+    if (!(failure instanceof Final)) throw failure
+    return new HandlerError(`${messageOf(error)}; and of its link_error: ${failure.message}`, { cause: error })
+  }
 }
 
-/** To the store or, as Celery's rpc:// backend, to the queue the caller has named, with the call's correlation id. */
-async function answer({ connection, results }: ReplyWays, delivery: Delivery, result: TaskResult): Promise<void> {
-  if (results) {
-    if (isWanted(delivery)) await results.put(result.task_id, JSON.stringify(result), PUT_MS)
-    return
-  }
-  const replyTo = replyToOf(delivery)
-  if (replyTo === undefined) return
-  const correlationId = delivery.properties.correlationId ?? result.task_id
-  try {
-    await connection.publish('', replyTo, result, { correlationId, persistent: false })
-  } catch (error) {
-    // Whoever has called is gone.
-    if (!(error instanceof PublishError && error.reason === 'unroutable')) throw error
-  }
+/** Those who wait for the task, and those who wait for the rest of its chain, which will not be called. */
+async function tellAll(ways: TaskWays, delivery: Delivery, next: Next | undefined, resultOf: (id: string) => TaskResult): Promise<void> {
+  const id = taskIdOf(delivery)
+  if (id !== undefined) await answer(ways, askerOf(delivery), resultOf(id))
+  for (const signature of next?.chain ? tasksOf(next.chain) : [])
+    if (signature.options.id !== undefined) await answer(ways, askerFor(signature), resultOf(signature.options.id))
 }
 
 async function checked<T>(schema: StandardSchemaV1<unknown, T> | undefined, value: unknown, subject: string): Promise<T> {
