@@ -107,6 +107,9 @@ export class Bus {
     if ((event as { kind?: unknown } | undefined)?.kind !== 'event')
       throw new ConfigError('publish()', [{ path: 'event', expected: 'an event made by event()', got: show(event) }])
     await validate(event, data)
+    const { delayMs = 0 } = options
+    if (!Number.isSafeInteger(delayMs) || delayMs < 0)
+      throw new ConfigError('publish()', [{ path: 'delayMs', expected: 'whole milliseconds from 0', got: show(delayMs) }])
     const { compression, deadlineMs = 10_000, signal } = options
     const endsAt = systemClock.monotonic() + deadlineMs
     const properties = propertiesOf(event as Event<never, unknown>, this.#options.source ?? 'omnibus', systemClock.wall(), options)
@@ -247,6 +250,7 @@ function runningConsumer({ consumer, pipeline, lag, stopping, onStopped }: Runni
     const timer = systemClock.after(Math.max(0, deadlineMs - LAST_WORDS_MS), () =>
       stopping.abort(new ClosedError('The consumer is stopping')),
     )
+    pipeline.close()
     const left = await consumer.stop({ deadlineMs })
     timer.cancel()
     onStopped()

@@ -32,6 +32,10 @@ export interface PublishEventOptions {
   readonly headers?: Headers
   /** 0 to 255. */
   readonly priority?: number
+  /**
+   * Handled no sooner than this after it is published. It waits with each consumer of Omnibus; others get it at once. Milliseconds. @default 0
+   */
+  readonly delayMs?: number
   /** Milliseconds in a queue before it is dropped or dead-lettered. */
   readonly expirationMs?: number
   /** Compresses the body, as Kombu does. @default none */

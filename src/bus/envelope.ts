@@ -10,6 +10,8 @@ import type { Event } from './event.ts'
 export const header = {
   /** How often handling it has thrown. */
   attempts: 'omnibus-attempts',
+  /** Not to be handled before: milliseconds since 1970, by the publisher's clock. */
+  due: 'omnibus-due',
   deadReason: 'omnibus-dead-reason',
   deadQueue: 'omnibus-dead-queue',
   deadAttempts: 'omnibus-dead-attempts',
@@ -28,13 +30,13 @@ export interface EventProperties {
 }
 
 export function propertiesOf(event: Event<never, unknown>, source: string, now: number, options: PublishEventOptions): EventProperties {
-  const { correlationId, expirationMs, headers, id = randomUUID(), priority } = options
+  const { correlationId, delayMs, expirationMs, headers, id = randomUUID(), priority } = options
   return {
     messageId: id,
     type: event.type,
     timestamp: now,
     appId: source,
-    ...(headers && { headers }),
+    ...((headers ?? delayMs) !== undefined && { headers: { ...headers, ...(delayMs !== undefined && { [header.due]: now + delayMs }) } }),
     ...(correlationId !== undefined && { correlationId }),
     ...(priority !== undefined && { priority }),
     ...(expirationMs !== undefined && { expirationMs }),
@@ -73,6 +75,12 @@ export function attemptsOf(delivery: Delivery): number {
   // Anyone can write any header: a table would throw when taken for a number.
   const attempts = delivery.properties.headers?.[header.attempts]
   return typeof attempts === 'number' && Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0
+}
+
+/** How long it is not to be handled yet; undefined where it may be at once. Milliseconds. */
+export function delayOf(delivery: Delivery, now: number): number | undefined {
+  const due = delivery.properties.headers?.[header.due]
+  return (typeof due === 'number' || typeof due === 'bigint') && due > now ? Number(due) - now : undefined
 }
 
 /** The id of the `nth` event of a type that the consumers of `queue` publish when they handle `cause`: the same on every retry. */

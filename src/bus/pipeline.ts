@@ -3,7 +3,7 @@
  * settle. Every way out settles the delivery exactly once, and a copy sent elsewhere is confirmed before the original
  * is acked.
  */
-import { type Clock, sleep } from '../core/clock.ts'
+import { type Clock, sleep, type Timer } from '../core/clock.ts'
 import { EncodedBody } from '../core/codecs.ts'
 import type { Connection } from '../core/connection.ts'
 import type { Delivery } from '../core/delivery.ts'
@@ -14,11 +14,11 @@ import { attempt, refused, type Verdict } from './attempt.ts'
 import { whyNoCall } from './celery/message.ts'
 import { tellFailure } from './celery/serve.ts'
 import { ANY_TYPE, type ConsumerDefinition, type Handler, type Published, type PublishEventOptions } from './consume.ts'
-import { attemptsOf, header, idOf, typeOf } from './envelope.ts'
+import { attemptsOf, delayOf, header, idOf, typeOf } from './envelope.ts'
 import type { Event } from './event.ts'
 import { inboxKeyOf } from './inbox.ts'
 import { Drop, Postpone } from './outcome.ts'
-import { deadLetterQueue, roundDownMs, waitQueue } from './retry.ts'
+import { deadLetterQueue, stepMs, waitQueue } from './retry.ts'
 
 /** What became of one message; worth a log line unless it was handled, now or before. */
 export type Outcome =
@@ -60,6 +60,7 @@ export class Pipeline {
   readonly #running = new Map<string, Promise<Verdict>>()
   /** Handled, but the link was lost before the ack: acked when they come again, not handled again. */
   readonly #handledButLost = new Set<string>()
+  readonly #held = new Set<Timer>()
   /** When each delivery at work here came, oldest first. */
   readonly #begun = new Set<{ readonly at: number; readonly id: string }>()
   #lastDoneAt: number | undefined
@@ -88,6 +89,12 @@ export class Pipeline {
   /** Since a delivery last went all the way, whatever became of it; undefined where none has. Milliseconds. */
   get sinceProgressMs(): number | undefined {
     return this.#lastDoneAt === undefined ? undefined : this.#options.clock.monotonic() - this.#lastDoneAt
+  }
+
+  /** What it holds until its time has come is never handled. */
+  close(): void {
+    for (const timer of this.#held) timer.cancel()
+    this.#held.clear()
   }
 
   /** Takes one delivery all the way. Never rejects. */
@@ -122,6 +129,8 @@ export class Pipeline {
     if (delivery.unreadable) return refused(delivery.unreadable)
     const handler = this.#handlers.get(typeOf(delivery)) ?? this.#handlers.get(ANY_TYPE)
     if (!handler) return refused(this.#noHandler(delivery))
+    const delayMs = delayOf(delivery, this.#options.clock.wall())
+    if (delayMs !== undefined) return { done: false, error: new Postpone(delayMs), final: false }
     const { inbox } = this.#options.definition.policy
     const key = inbox && inboxKeyOf(this.#options.definition.queue, delivery)
     if (inbox && !key) return refused(new CodecError(NO_ID))
@@ -151,15 +160,16 @@ export class Pipeline {
     }
     const { error } = verdict
     // Given back already: a copy sent now would be one too many.
-    if (delivery.lost || delivery.settled) return { type: 'kept', error }
+    if (!broadcast && (delivery.lost || delivery.settled)) return { type: 'kept', error }
     // A handler cut off by the stop has not failed: the message is given back as it was.
     if (signal.aborted && !verdict.final) {
       await delivery.release()
       return { type: 'kept', error }
     }
     if (error instanceof Postpone) {
-      const afterMs = roundDownMs(error.ms)
-      await this.#copy(waitQueue(queue, afterMs), delivery, {})
+      const afterMs = stepMs(error.ms)
+      if (broadcast) this.#hold(delivery, afterMs)
+      else await this.#copy(waitQueue(queue, afterMs), delivery, {})
       await delivery.ack()
       return { type: 'postponed', error, afterMs }
     }
@@ -186,6 +196,19 @@ export class Pipeline {
     })
     await delivery.ack()
     return { type: 'dead-lettered', error: told }
+  }
+
+  /** A queue of one's own ends with its consumer, and what waits in it may as well wait here. */
+  #hold(delivery: Delivery, ms: number): void {
+    const timer = this.#options.clock.after(
+      ms,
+      () => {
+        this.#held.delete(timer)
+        void this.run(delivery)
+      },
+      { unref: true },
+    )
+    this.#held.add(timer)
   }
 
   /**

@@ -56,8 +56,15 @@ export function roundUpMs(ms: number): number {
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= ms) ?? 10 * power
 }
 
-/** Down to such a step, so that several of them in turn come to any time exactly. At most 10⁹ ms, which any broker can count. */
-export function roundDownMs(ms: number): number {
+/** The last wait before a time takes it up; what is left is not worth another. Milliseconds. */
+const LAST_STEP_MS = 100
+
+/**
+ * The next wait on the way to a time: down to such a step, so that a few of them in turn come to any time, and none too early. At most
+ * 10⁹ ms, which any broker can count.
+ */
+export function stepMs(ms: number): number {
+  if (ms <= LAST_STEP_MS) return roundUpMs(ms)
   const power = Math.min(1e9, 10 ** Math.floor(Math.log10(Math.max(1, ms))))
   return [5, 2, 1].map((step) => step * power).find((step) => step <= Math.min(ms, 1e9)) ?? power
 }
