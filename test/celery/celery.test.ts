@@ -167,7 +167,7 @@ describe.each(brokers)('on $name', (broker) => {
         const called = Date.now()
         expect((await caller.call('math.add', [2, 2], { options: { countdown: 1.3 } })).result?.value).toBe(4)
         expect(Date.now() - called).toBeGreaterThan(1_250)
-        expect(events.filter(({ outcome }) => outcome.type === 'postponed').length).toBeGreaterThan(1)
+        expect(events.filter(({ outcome }) => outcome.type === 'postponed').length).toBeGreaterThan(0)
         expect(events.every(({ outcome, attempt }) => outcome.type !== 'postponed' || attempt === 1)).toBe(true)
         const count = served.length
         // Celery gives the message that expiration too: on SQS we drop it by that.
