@@ -19,7 +19,7 @@ const Packed = event<{ item: string }>('order.packed.v1')
 const packed = queue('packed', { listensTo: [Packed] })
 
 describe.runIf(have('gunicorn', 'python3-flask'))('the sidecar', () => {
-  test('loses nothing when Gunicorn, its workers, the broker or the forwarder are killed, and stops in order', async () => {
+  test('loses nothing when Gunicorn, its workers, the gateway, the broker or the forwarder are killed, and stops in order', async () => {
     const cwd = copyOfExample('sidecar')
     const [app, gateway] = (await freePorts(2)) as [number, number]
     const start = (): Running =>
@@ -63,7 +63,7 @@ describe.runIf(have('gunicorn', 'python3-flask'))('the sidecar', () => {
     const booted = (line: string): number => Number(/pid: (\d+)/.exec(line)?.[1])
     process.kill(booted(await first.line('Booting worker with pid')), 'SIGKILL')
     await moreDone('a worker was killed')
-    for (const unit of ['app', 'broker', 'forward']) {
+    for (const unit of ['app', 'gateway', 'broker', 'forward']) {
       const from = first.lines.length
       for (const pid of await pidsOf(unit)) process.kill(pid, 'SIGKILL')
       await first.line(new RegExp(`${unit}(\\.1)? is ready`), { from })
