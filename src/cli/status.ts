@@ -64,7 +64,7 @@ function describe(now: Status & { readonly pid: number }): string {
         ]),
     table(
       'Processes',
-      ['label', 'state', 'pid', 'up', 'restarts', 'requests', 'in flight', 'oldest', 'lag', 'memory', 'bus', 'note'],
+      ['label', 'state', 'pid', 'up', 'restarts', 'requests', 'messages', 'in flight', 'oldest', 'lag', 'memory', 'bus', 'note'],
       units.map(row),
     ),
     '',
@@ -73,10 +73,12 @@ function describe(now: Status & { readonly pid: number }): string {
 
 function row(report: UnitReport): Cell[] {
   const { label, state, pid, uptimeMs, restarts, requests, inFlight, oldestMs, lag, memoryMb } = report
-  const { connected, subscribed, threads, failure, replacing, spent } = report
+  const { connected, subscribed, threads, failure, replacing, spent, handled, retried = 0, deadLettered = 0 } = report
   const bus = connected === undefined ? '' : connected ? (subscribed === false ? 'not subscribed' : 'connected') : 'away'
   const hosted = threads === undefined ? '' : `${threads} thread${threads === 1 ? '' : 's'}`
-  const note = failure ?? [hosted, [replacing ? 'being replaced' : '', spent ?? ''].filter(Boolean).join(': ')].filter(Boolean).join(', ')
+  const ill = [retried > 0 ? `${retried} retried` : '', deadLettered > 0 ? `${deadLettered} dead` : '']
+  const replaced = [replacing ? 'being replaced' : '', spent ?? ''].filter(Boolean).join(': ')
+  const note = failure ?? [hosted, ...ill, replaced].filter(Boolean).join(', ')
   return [
     label,
     state,
@@ -84,6 +86,7 @@ function row(report: UnitReport): Cell[] {
     uptimeMs === undefined ? '' : duration(uptimeMs),
     restarts,
     requests ?? 0,
+    handled ?? 0,
     inFlight ?? 0,
     oldestMs === undefined ? '' : duration(oldestMs),
     String(lag ?? ''),

@@ -83,6 +83,10 @@ export interface UnitStatus {
   readonly sinceProgressMs?: number
   /** Consumers: messages that wait in its queues, counted every second. */
   readonly lag?: number
+  /** Consumers: messages that this process has handled, has put off for another attempt, and has given up. */
+  readonly handled?: number
+  readonly retried?: number
+  readonly deadLettered?: number
   /** Consumers: its queues take one consumer at a time, so it may subscribe only when its predecessor has gone. */
   readonly single?: boolean
   /** Web: requests that have come so far. */

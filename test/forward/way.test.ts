@@ -13,6 +13,7 @@ import { startBroker } from '../support/broker.ts'
 import { omnibus, root } from '../support/omnibus.ts'
 import { runToEnd } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
+import { waitFor } from '../support/wait.ts'
 import { startTarget, until } from './house.ts'
 
 /** What names lead to as long as the test runs: each answer is given once, and the last for ever. */
@@ -97,8 +98,13 @@ test('no proxy of the environment is asked, and no secret is told to anybody but
   proxy.close()
 
   const letter = await connection.get('secrets.dlq')
-  const { output: status } = await runToEnd(process.execPath, [join(root, 'dist/cli/main.js'), 'status', '--json'], { cwd })
-  expect(JSON.parse(status)).toMatchObject({ phase: 'running' })
+  const status = await waitFor(
+    async () => {
+      const { output } = await runToEnd(process.execPath, [join(root, 'dist/cli/main.js'), 'status'], { cwd })
+      return /forward\.1 .*1 dead$/m.test(output) && output
+    },
+    { what: 'the status to tell of it' },
+  )
   const { output: processes } = await runToEnd('/bin/sh', ['-c', `ps -o args= -p ${forwarder.processes().join(',')}`])
   expect(processes).toContain('omnibus')
   forwarder.signal('SIGTERM')

@@ -120,6 +120,7 @@ describe.each([
     await waitFor(() => child.status()?.subscribed === true, { what: 'all subscriptions' })
     for (let i = 0; i < 6; i++) await publish({ id: `j${i}`, do: 'slow', ms: 1_500 })
     await waitFor(() => child.status()?.inFlight === 6, { what: 'two deliveries in flight in each' })
+    await waitFor(() => child.status()?.handled === 6, { what: 'the host to count them all' })
     expect(await child.stop({ deadlineMs: 10_000 })).toEqual({ code: 0, signal: null })
     expect(handledIds(child).toSorted()).toEqual(['j0', 'j1', 'j2', 'j3', 'j4', 'j5'])
     expect(handlingThreads(child).size).toBe(3)

@@ -1,8 +1,9 @@
 /** What consumers tell of their work: how much is in hand and for how long, and how much waits. */
 import type { RunningConsumer } from '../../bus/bus.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
+import type { Outcomes } from './outcomes.ts'
 
-export type Progress = Pick<UnitStatus, 'inFlight' | 'oldestMs' | 'sinceProgressMs' | 'lag'>
+export type Progress = Pick<UnitStatus, 'inFlight' | 'oldestMs' | 'sinceProgressMs' | 'lag' | keyof Outcomes>
 
 /** Each count asks the broker once per consumer, so less often than it beats. Milliseconds. */
 const LAG_EVERY_MS = 1_000
@@ -25,11 +26,15 @@ export function shared(parts: readonly Progress[]): Progress {
   return merged(parts, (lags) => Math.max(...lags))
 }
 
+const SUMS = ['inFlight', 'handled', 'retried', 'deadLettered'] as const
+
 function merged(parts: readonly Progress[], mergeLags: (lags: readonly number[]) => number): Progress {
   const of = (key: keyof Progress): number[] => parts.map((part) => part[key]).filter((value) => value !== undefined)
   const [oldest, recent, lags] = [of('oldestMs'), of('sinceProgressMs'), of('lag')]
+  const sums = SUMS.flatMap((key) => (of(key).length > 0 ? [[key, of(key).reduce((sum, count) => sum + count, 0)] as const] : []))
   return {
-    inFlight: of('inFlight').reduce((sum, count) => sum + count, 0),
+    inFlight: 0,
+    ...Object.fromEntries(sums),
     ...(oldest.length > 0 && { oldestMs: Math.max(...oldest) }),
     ...(recent.length > 0 && { sinceProgressMs: Math.min(...recent) }),
     ...(lags.length > 0 && { lag: mergeLags(lags) }),

@@ -7,6 +7,7 @@ import type { UnitStatus } from '../../supervisor/protocol.ts'
 import { deadlineIn, unlessAborted, within, type Deadline } from '../deadline.ts'
 import { exportNames, loadEntry, type Exports } from '../entry.ts'
 import type { Log } from '../log.ts'
+import { countOutcomes } from './outcomes.ts'
 import { combined, lagOf, progressOf } from './progress.ts'
 import { hostResources, untilConnected } from '../resources.ts'
 import { consumerSettings } from '../settings.ts'
@@ -33,12 +34,13 @@ export async function openConsumer(message: StartMessage, { log, signal, report,
     const bus = createBus({ source: name })
     const running: RunningConsumer[] = []
     const lag = lagOf(() => running)
+    const outcomes = countOutcomes()
     let subscribed = false
     const status = (): UnitStatus => ({
       connected: resources.connected() === true,
       subscribed: subscribed && running.every((consumer) => consumer.subscribed),
       single: definitions.some(isSingle),
-      ...combined([...running.map(progressOf), lag.counted]),
+      ...combined([...running.map(progressOf), lag.counted, outcomes]),
     })
     report(status)
     await unlessAborted(

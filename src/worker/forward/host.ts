@@ -4,6 +4,7 @@ import type { ResolvedForward } from '../../config/forward.ts'
 import { ConfigError, messageOf, TopologyError, UnsupportedError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
+import { countOutcomes } from '../consumers/outcomes.ts'
 import { lagOf, progressOf } from '../consumers/progress.ts'
 import { deadlineIn, unlessAborted, within } from '../deadline.ts'
 import { hostResources, untilConnected } from '../resources.ts'
@@ -24,6 +25,7 @@ async function start(message: StartMessage, { log, signal, report, fail }: UnitC
   try {
     const bus = createBus({ source: name, declares: [settings.queue] })
     const forwarder = createForwarder({ settings, bus, log })
+    const outcomes = countOutcomes()
     const lag = lagOf(() => (forwarder.running ? [forwarder.running] : []))
     const status = (): UnitStatus => ({
       connected: resources.connected() === true,
@@ -31,6 +33,7 @@ async function start(message: StartMessage, { log, signal, report, fail }: UnitC
       single: isSingle(forwarder.definition),
       ...(forwarder.running ? progressOf(forwarder.running) : { inFlight: 0 }),
       ...lag.counted,
+      ...outcomes,
     })
     report(status)
     await unlessAborted(
