@@ -44,6 +44,20 @@ describe('time and dead letters', () => {
     })
   })
 
+  test('what the last consumer of an auto-delete queue held too often is a dead letter, though the queue goes with it', () => {
+    const { h, p } = setup({})
+    h.queue('brief', toDead({ 'x-delivery-limit': 0 }), { autoDelete: true })
+    const last = h.peer()
+    last.channel.consume({ queue: 'brief', tag: '', noAck: false, exclusive: false, arguments: {} })
+    p.publish('', 'brief', 'x')
+    h.turn()
+    expect(last.take()).toHaveLength(1)
+    last.channel.close('failed')
+    h.turn()
+    expect(h.depth('brief')).toBe(-1)
+    expect(fetch(p, 'dead')).toMatchObject({ body: 'x' })
+  })
+
   test('deaths of one kind are counted, the latest first', () => {
     const { h, p } = setup({})
     let headers = {}

@@ -54,14 +54,14 @@ describe('a transaction', () => {
 
   test('rolled back, deliveries may be settled again, in their order', () => {
     const { h, p } = prepared()
-    for (const body of ['second', 'third']) h.peer().publish('', 'in', body)
+    for (const body of ['second', 'third', 'fourth']) h.peer().publish('', 'in', body)
     h.turn()
-    for (let n = 0; n < 2; n++) p.channel.get('in', false)
+    for (let n = 0; n < 3; n++) p.channel.get('in', false)
     p.channel.ack(1, false)
     p.channel.reject(3, false)
     p.publish('', 'out', 'never')
     p.channel.rollback()
-    p.channel.ack(2, true)
+    p.channel.ack(3, true)
     expect(() => p.channel.ack(1, false)).toThrow('unknown delivery tag 1')
     p.channel.commit()
     p.channel.close('untouched')

@@ -41,6 +41,22 @@ test('crashes that lie further apart than the window never add up', () => {
   expect(driver.exitCode).toBeUndefined()
 })
 
+test('an end whose successor is on the way already is no crash', () => {
+  const driver = running()
+  for (let crash = 0; crash < 2; crash++) {
+    driver.exit(driver.child('web.2'), 1)
+    driver.pass(400)
+    driver.settle()
+  }
+  driver.request({ verb: 'restart', unit: 'web.2' })
+  const [old] = driver.labelled('web.2')
+  expect(driver.labelled('web.2')).toHaveLength(2)
+  // A third within the window would be the last.
+  driver.exit(old!, 1)
+  driver.settle()
+  expect(states(driver)['web.2']).toBe('ready')
+})
+
 test('a hook host that died is started again, and works with the config in force', () => {
   const driver = running()
   driver.file = config({ gracefulTimeoutMs: 1 })
