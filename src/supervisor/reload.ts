@@ -10,7 +10,7 @@ import type { Event } from './events.ts'
 import { tellHook } from './hooks.ts'
 import { pauseRenewals } from './renewal.ts'
 import { afterCrash, NO_CRASHES } from './restart-policy.ts'
-import { addSlots, isSettled, isTaken, labelsOf, promote, removeSlot } from './slots.ts'
+import { addSlots, forgive, isSettled, isTaken, labelsOf, promote, removeSlot, slotsOf } from './slots.ts'
 import { type Child, log, now, type Reload, reply, type Slot, type State } from './state.ts'
 import { advanceSteps, stepEnded, type Steps, stepsFor } from './steps.ts'
 import { isWorker, keepUnchangeable, labelOf, listeningOf, needsRestart, unitsOf } from './units.ts'
@@ -27,6 +27,8 @@ export function wantReload(state: State): void {
   log(state, 'info', 'Reloading')
   state.commands.push({ type: 'notify', state: 'reloading' })
   pauseRenewals(state)
+  // A broker that was given up stays what it is in a reload, and without it nothing new could connect.
+  for (const slot of slotsOf(state, 'broker')) if (slot.failed !== undefined) forgive(slot)
   state.reload = {
     step: 'loading',
     loader: spawnLoader(state, state.generation + 1),
@@ -193,9 +195,7 @@ function commit(state: State, reload: Reload, config: ResolvedConfig): void {
   for (const unit of state.units) addSlots(state, unit)
   for (const slot of state.slots.values()) {
     if (slot.unit.stage === 'broker') continue
-    slot.crashes = NO_CRASHES
-    slot.failed = undefined
-    slot.retryAt = undefined
+    forgive(slot)
     if (slot.current) reload.queue.push(slot.label)
   }
   for (const child of reload.canaries.values()) {

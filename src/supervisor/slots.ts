@@ -36,6 +36,13 @@ export function fill(state: State, slots: Iterable<Slot>): void {
   }
 }
 
+/** Nothing that happened in this place counts any more, and it is filled again. */
+export function forgive(slot: Slot): void {
+  slot.crashes = NO_CRASHES
+  slot.failed = undefined
+  slot.retryAt = undefined
+}
+
 /** Somebody of that name lives still, also one that was asked to go. */
 export function isTaken(state: State, label: string): boolean {
   return [...state.children.values()].some((child) => child.label === label)

@@ -233,7 +233,7 @@ describe('damaged bytes', () => {
       }
     }
     const samples = fc.oneof(
-      fc.uint8Array({ maxLength: 80 }).map((bytes) => Buffer.from(bytes)),
+      fc.uint8Array({ maxLength: 80, size: 'max' }).map((bytes) => Buffer.from(bytes)),
       fc.tuple(properties, fc.array(fc.nat(), { minLength: 1, maxLength: 4 })).map(([sent, flips]) =>
         flipped(
           written((writer) => writeProperties(writer, sent)),
@@ -272,7 +272,7 @@ describe('the string cache', () => {
   it('never confuses two strings', () => {
     const cache = new StringCache()
     fc.assert(
-      fc.property(fc.array(shortText, { maxLength: 300 }), (texts) => {
+      fc.property(fc.array(shortText, { maxLength: 300, size: 'max' }), (texts) => {
         for (const text of [...texts, ...texts]) {
           const bytes = Buffer.from(text)
           expect(cache.read(bytes, 0, bytes.length)).toBe(text)

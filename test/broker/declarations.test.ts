@@ -143,6 +143,8 @@ describe('declarations', () => {
     h.clock.pass(900)
     h.engine.checkQueue('q', {})
     h.clock.pass(900)
+    expect(p.channel.get('q', false)).toBeUndefined()
+    h.clock.pass(900)
     expect(h.depth('q')).toBe(0)
     h.clock.pass(100)
     expect(h.depth('q')).toBe(-1)

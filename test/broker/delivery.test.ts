@@ -122,6 +122,23 @@ describe('delivery', () => {
     expect(last.take().map((m) => m.headers['x-delivery-count'])).toEqual([1, 2, 1, 1])
   })
 
+  test('the memory a message takes is known wherever it is', () => {
+    const h = harness()
+    h.queue('q')
+    const p = h.peer()
+    const memory = (): number => h.engine.budget.bytes
+    p.publish('', 'q', 'x'.repeat(1000))
+    h.turn()
+    const ready = memory()
+    expect(ready).toBeGreaterThan(1000)
+    const tag = p.channel.get('q', false)!.tag
+    expect(memory()).toBe(0)
+    p.channel.giveBack(tag, false, 'failed')
+    expect(memory()).toBe(ready)
+    p.channel.get('q', true)
+    expect(memory()).toBe(0)
+  })
+
   test('no-ack deliveries are gone when they are sent', () => {
     const { h, p } = filled(3)
     consume(p, 'q', { noAck: true, prefetch: 1 })

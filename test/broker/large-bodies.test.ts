@@ -1,6 +1,6 @@
 /** Bodies that lie on the disk: whole wherever they come out, gone with the last message that has them, and never much of the memory. */
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, queue } from 'omnibus'
 import { describe, expect, test } from 'vitest'
@@ -8,10 +8,12 @@ import type { LargeBody } from '../../src/broker/engine/index.ts'
 import { encodeProperties } from '../../src/broker/engine/index.ts'
 import { salvage, startBroker as startHere } from '../../src/broker/index.ts'
 import { openStore, type SqliteStore } from '../../src/broker/store/sqlite-store.ts'
+import { canTrace, injecting } from '../support/injection.ts'
+import { run } from '../support/process.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 import { harness, type Harness, type Peer } from './engine-harness.ts'
-import { startBroker } from './processes.ts'
+import { ownership, SCRIPT, startBroker } from './processes.ts'
 import { opened } from './raw-client.ts'
 
 const MIB = 1024 * 1024
@@ -78,6 +80,24 @@ describe('a large body', () => {
     place.h.engine.flush()
     expect(files(data)).toEqual([])
     place.store.close(true)
+  })
+
+  // The store itself uses no `fdatasync`, and the folder of the bodies is synced for their names alone.
+  test.runIf(canTrace).each([
+    ['bytes', 'fdatasync', false],
+    ['name', 'fsync', true],
+  ] as const)('whose %s cannot be synced is not confirmed', async (_, call, ofFolder) => {
+    const data = tempDir('large')
+    mkdirSync(join(data, 'bodies'))
+    const command = [process.execPath, SCRIPT, JSON.stringify({ data, listen: '127.0.0.1:0' })]
+    const where = ofFolder ? ['-P', join(data, 'bodies')] : []
+    await using broker = run('strace', [...where, ...injecting(`${call}:error=EIO`, command)], { label: 'failing-sync' })
+    const { url } = await ownership(broker)
+    await using connection = connect(url)
+    const kept = queue('kept', { type: 'classic' })
+    await connection.publish(kept, Buffer.alloc(1000))
+    await expect(connection.publish(kept, Buffer.alloc(SIZE))).rejects.toThrow('The broker nacked the message')
+    expect(files(data)).toEqual([])
   })
 
   test.each<[string, boolean, (place: Place) => void]>([

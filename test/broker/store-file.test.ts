@@ -183,6 +183,30 @@ describe('the store file', () => {
     store.close(true)
   })
 
+  test('of large messages few are read at a time', () => {
+    const path = join(tempDir('store'), 'broker.db')
+    const text = 'x'.repeat(100_000)
+    const first = openStore(path)
+    const filling = harness(first)
+    filling.queue('q')
+    const p = filling.peer()
+    for (let n = 0; n < 200; n++) p.publish('', 'q', text)
+    filling.turn()
+    first.close(true)
+
+    const second = openStore(path)
+    const h = harness(second)
+    const c = h.peer()
+    c.channel.consume({ queue: 'q', tag: '', noAck: false, exclusive: false, arguments: {}, prefetch: 1 })
+    h.turn()
+    expect(c.take()).toHaveLength(1)
+    // Of 20 MB.
+    expect(h.engine.budget.bytes).toBeLessThan(5_000_000)
+    c.channel.close('untouched')
+    h.engine.close()
+    second.close(true)
+  })
+
   test('a long queue does not live in memory, durable or not', () => {
     const store = openStore(join(tempDir('store'), 'broker.db'))
     const h = harness(store, undefined, 100)

@@ -78,10 +78,13 @@ describe('a transaction', () => {
     expect([h.depth('in'), h.depth('out')]).toEqual([1, 0])
   })
 
-  test('keeps the prefetch taken until its commit', () => {
-    const { h, p } = prepared()
+  test.each([false, true])('keeps the prefetch taken until its commit; shared by the channel: %s', (shared) => {
+    const { h, p, tag } = prepared()
+    p.channel.ack(tag, false)
+    p.channel.commit()
     for (const body of ['x', 'y']) h.peer().publish('', 'out', body)
-    p.channel.consume({ queue: 'out', tag: '', noAck: false, exclusive: false, arguments: {}, prefetch: 1 })
+    p.channel.qos(1, shared)
+    p.channel.consume({ queue: 'out', tag: '', noAck: false, exclusive: false, arguments: {} })
     h.turn()
     p.channel.ack(p.take()[0]!.tag, false)
     h.turn()

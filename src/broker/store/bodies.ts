@@ -138,7 +138,9 @@ function openSink(path: string, then: { finish: () => LargeBody; discard: () => 
     finish() {
       attempt(() => file !== undefined && fdatasyncSync(file))
       close()
-      if (problem === undefined) return then.finish()
+      let body: LargeBody | undefined
+      attempt(() => (body = then.finish()))
+      if (body) return body
       then.discard()
       throw problem
     },

@@ -149,7 +149,7 @@ function mayLoseWorkers(driver: Driver, action: Step): boolean {
 test('every place is kept, no two reloads run at once, and a stop always ends', () => {
   fc.assert(
     fc.property(
-      fc.array(disturbing, { maxLength: 150 }),
+      fc.array(disturbing, { maxLength: 150, size: 'max' }),
       fc.constantFrom<MasterSignal>('SIGTERM', 'SIGINT'),
       fc.boolean(),
       fc.boolean(),
@@ -189,13 +189,13 @@ test('every place is kept, no two reloads run at once, and a stop always ends', 
         if (behaved && [...driver.children.values()].some(({ killed }) => !killed)) throw new Error('it left processes behind')
       },
     ),
-    { numRuns: 1_500 },
+    { numRuns: 500 },
   )
 })
 
 test('left in peace with a config that works, it always gets ready again', () => {
   fc.assert(
-    fc.property(fc.array(disturbing, { maxLength: 80 }), (steps) => {
+    fc.property(fc.array(disturbing, { maxLength: 80, size: 'max' }), (steps) => {
       const driver = new Driver(config({ onPermanentFailure: 'degrade' }))
       for (const action of steps) {
         step(driver, action)
@@ -223,6 +223,6 @@ test('left in peace with a config that works, it always gets ready again', () =>
       const expected = 6
       if (driver.children.size !== expected) throw new Error(`${driver.children.size} processes, expected ${expected}`)
     }),
-    { numRuns: 500 },
+    { numRuns: 150 },
   )
 })

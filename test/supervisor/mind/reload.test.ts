@@ -15,6 +15,18 @@ test('one canary that dies refuses the whole, and the hook host of the reload is
   expect(driver.mind.status()).toMatchObject({ ready: true, generation: 0, lastReloadRefusal: { reason: 'web.1 ended with code 1' } })
 })
 
+test('a refused reload gives the addresses back that it had bound', () => {
+  const driver = running()
+  driver.file = config({ web: { ...config().web!, bind: ['127.0.0.1:9000'] } })
+  driver.signal('SIGHUP')
+  driver.behave(driver.child('config'))
+  driver.prepared()
+  driver.behave(driver.child('config'))
+  driver.exit(driver.child('web.1'), 1)
+  expect(driver.logs.at(-1)).toMatch(/^Reload refused/)
+  expect(driver.commands.findLast(({ type }) => type === 'unbind')).toMatchObject({ except: { web: { bind: ['127.0.0.1:8000'] } } })
+})
+
 test('an old worker that dies during a reload is replaced at once by one of the old config', () => {
   const driver = running()
   const old = driver.child('web.2')
@@ -43,16 +55,16 @@ test('half way, a place whose new process keeps dying keeps its old one', () => 
   expect(driver.logs.join('\n')).toContain('Reload stopped half way, web.2 not replaced: web.2 (new) ended with code 1')
 })
 
-test('a unit that was dead for good gets another chance', () => {
+test.each(['video.2', 'broker'])('%s, which was dead for good, gets another chance', (label) => {
   const driver = running(config({ onPermanentFailure: 'degrade' }))
   for (let crash = 0; crash < 3; crash++) {
-    driver.exit(driver.child('video.2'), 1)
+    driver.exit(driver.child(label), 1)
     driver.pass(400)
   }
-  expect(driver.mind.status()).toMatchObject({ ready: true, degraded: true, reasons: ['video.2 is failed'] })
+  expect(driver.mind.status().reasons).toEqual([`${label} is failed`])
   driver.signal('SIGHUP')
   driver.settle()
-  expect(driver.mind.status().ready).toBe(true)
+  expect(driver.mind.status()).toMatchObject({ ready: true, degraded: false })
 })
 
 test('a stop during it ends the new ones too', () => {
