@@ -136,6 +136,8 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'function') return 'a function'
+  // As JSON they would be many times as long before they are cut.
+  if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
   let shown: string
   try {
     shown = JSON.stringify(value) ?? String(value)

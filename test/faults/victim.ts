@@ -32,6 +32,8 @@ export interface Victim extends Reachable, AsyncDisposable {
   start(): Promise<void>
   /** A broker that can be made to block publishers, itself or another; absent where it answers at once instead. */
   alarm?(): Promise<Alarm>
+  /** Connections of each link that consumes. @default 1 */
+  readonly toConsume?: number
   /** Counts its clients until disposed of. */
   count(): Counting
   /** Changes the password of `guest`; absent where that cannot be done while it runs. */
@@ -125,6 +127,7 @@ export const redis: Kind = {
       kill: () => server.kill(),
       stop: () => server.stop(),
       start: () => server.start(),
+      toConsume: 2,
       count: () => countRedis(server),
       changePassword: async (password) => void (await server.command('ACL', 'SETUSER', 'guest', 'resetpass', `>${password}`)),
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),

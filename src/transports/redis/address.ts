@@ -27,9 +27,8 @@ export interface Address {
   readonly files: TlsFiles
 }
 
-interface Query extends TlsQuery {
-  readonly master_name?: string
-  readonly sentinel_password?: string
+/** Parameters that do not say where the server is. */
+export interface UseQuery {
   readonly global_keyprefix: string
   readonly sep: string
   readonly unacked_key: string
@@ -42,9 +41,12 @@ interface Query extends TlsQuery {
   readonly fanout_pubsub: boolean
 }
 
-const QUERY: Fields<Query> = {
-  master_name: text(),
-  sentinel_password: text(),
+interface Query extends UseQuery, TlsQuery {
+  readonly master_name?: string
+  readonly sentinel_password?: string
+}
+
+export const USE: Fields<UseQuery> = {
   global_keyprefix: text({ fallback: '' }),
   sep: text({ fallback: '\u0006\u0016' }),
   unacked_key: text({ fallback: 'unacked' }),
@@ -55,8 +57,9 @@ const QUERY: Fields<Query> = {
   lease_seconds: numeric(decimal({ min: 1, fallback: 30 })),
   polling_interval: numeric(decimal({ min: 0.001, fallback: 1 })),
   fanout_pubsub: truth(flag(true)),
-  ...TLS_QUERY,
 }
+
+const QUERY: Fields<Query> = { master_name: text(), sentinel_password: text(), ...USE, ...TLS_QUERY }
 
 /** Throws `ConfigError`. */
 export function parseAddress(url: URL): Address {

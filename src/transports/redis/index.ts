@@ -3,8 +3,10 @@ import { type Clock, systemClock } from '../../core/clock.ts'
 import { ConnectionError } from '../../core/errors.ts'
 import type { Capabilities, Transport } from '../../core/transport.ts'
 import { describe, parseAddress } from './address.ts'
+import type { Connector } from './client.ts'
+import { fromUrl } from './npm-redis.ts'
 import { requireRedis } from './peer.ts'
-import { type Place, redisSession } from './session.ts'
+import { newPlace, type Place, redisSession } from './session.ts'
 
 const capabilities: Capabilities = Object.freeze({
   exchangeTypes: Object.freeze(['direct', 'topic', 'fanout', 'headers']),
@@ -18,21 +20,21 @@ const capabilities: Capabilities = Object.freeze({
 })
 
 /** A transport whose sessions know only of each other. */
-export function createRedisTransport(clock: Clock = systemClock): Transport {
+export function createRedisTransport(clock: Clock = systemClock, connector: Connector = fromUrl): Transport {
   const places = new Map<string, Place>()
   return Object.freeze({
     name: 'redis',
     capabilities,
     check(url) {
       parseAddress(url)
-      requireRedis()
+      if (connector === fromUrl) requireRedis()
     },
     async open({ url, ...options }) {
       const address = parseAddress(url)
       const { connectTimeoutMs } = options
       // Any Sentinel leads to the same master.
       const name = `${address.master ?? describe(address)}/${address.database}/${address.names.prefix}`
-      const place = places.get(name) ?? { orphans: new Set(), examined: false }
+      const place = places.get(name) ?? newPlace()
       places.set(name, place)
       const late = new AbortController()
       const timer = clock.after(connectTimeoutMs, () =>
@@ -40,7 +42,7 @@ export function createRedisTransport(clock: Clock = systemClock): Transport {
       )
       try {
         const signal = AbortSignal.any([options.signal, late.signal])
-        return await redisSession({ ...options, signal, address, clock, place })
+        return await redisSession({ ...options, signal, address, connector, clock, place })
       } finally {
         timer.cancel()
       }

@@ -1,7 +1,8 @@
 import { type Clock, sleep } from '../../core/clock.ts'
 import type { Address } from './address.ts'
 import { Letters } from './letters.ts'
-import type { Link, Reply } from './link.ts'
+import type { Reply } from './client.ts'
+import type { Link } from './link.ts'
 import { readRoutes } from './routes.ts'
 
 /** The longest between two ticks: what expires, waits no longer than this for somebody to see it. Milliseconds. */
@@ -91,7 +92,13 @@ export class Keeper {
   async #tick(): Promise<number> {
     const { link, address, orphans } = this.#options
     const ended = [...orphans]
-    const reply = await link.runForBytes('tick', String(address.leaseMs), JSON.stringify(ended))
+    const reply = await link.runForBytes(
+      'tick',
+      String(address.leaseMs),
+      JSON.stringify(ended),
+      link.listens ? '1' : '',
+      this.#letters.room,
+    )
     for (const session of ended) orphans.delete(session)
     const [dueMs, letters] = reply as readonly [Buffer, readonly Buffer[]]
     await this.#letters.deliver(letters)

@@ -4,7 +4,8 @@ import { circles, deadLetter, type DeathReason } from '../../core/dead-letter.ts
 import { CodecError } from '../../core/errors.ts'
 import type { Headers } from '../../core/message.ts'
 import { openEnvelope, receive } from './envelope.ts'
-import type { Link, Reply } from './link.ts'
+import type { Reply } from './client.ts'
+import type { Link } from './link.ts'
 import { readRoutes, type Route } from './routes.ts'
 
 /** What a script writes before a message that died, as JSON on a line of its own. */
@@ -40,6 +41,12 @@ export class Letters {
     this.#link = link
     this.#sep = sep
     this.#clock = clock
+  }
+
+  /** Bytes of letters to be given at a time, as scripts read it: they come down the link, and go up again. */
+  get room(): string {
+    const { up, down } = this.#link.pace
+    return String(Math.min(up.bytes, down.bytes))
   }
 
   /** Delivers these, which are the oldest, and some that follow. Rejects with what Redis answered. */
@@ -84,7 +91,7 @@ export class Letters {
       const queues = exchange === '' ? [routingKey] : (this.#routes.get(exchange)?.router.route(routingKey, headers) ?? [])
       return [hash, priority ?? '', queues.filter((queue) => !circles(headers, queue))]
     })
-    return JSON.stringify({ exchanges: [...exchanges], letters: planned, more })
+    return JSON.stringify({ exchanges: [...exchanges], letters: planned, more, room: this.room })
   }
 }
 

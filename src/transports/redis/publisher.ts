@@ -2,7 +2,8 @@ import { CodecError, messageOf } from '../../core/errors.ts'
 import type { Outgoing, PublishResult } from '../../core/message.ts'
 import { openEnvelope } from './envelope.ts'
 import { explain, topologyError, wordOf } from './errors.ts'
-import type { Link, Reply } from './link.ts'
+import type { Reply } from './client.ts'
+import type { Link } from './link.ts'
 import { readRoutes, type Route } from './routes.ts'
 
 type Settled = (message: Outgoing, result: PublishResult) => void
@@ -25,15 +26,19 @@ export interface PublisherOptions {
   readonly sep: string
   /** Before the name of a fanout exchange's channel; undefined where Kombu's subscribers are not told. */
   readonly fanoutPrefix: string | undefined
+  /** What is larger is not said on a channel. Bytes. */
+  readonly channelMax: () => number
+  readonly onNotSaid: (exchange: string, bytes: number) => void
   /** Numbers for so many messages, that no other of the session has; the first of them. */
   readonly numbers: (count: number) => number
 }
 
 /** A script holds up all others while it runs, so it is given so much at a time. */
 const MESSAGES_PER_CALL = 200
-const BYTES_PER_CALL = 1 << 20
-/** Redis cuts off a client that listens when it has 32 MB to read (`client-output-buffer-limit pubsub`), and consumers listen. Bytes. */
-const ENVELOPE_MAX = 31_000_000
+/** In base64, with as much beside it as is usual, this is what Redis takes (`proto-max-bulk-len`), and what fits into one text of V8. Bytes. */
+const BODY_MAX = 380_000_000
+/** Redis counts more than the message: its ends, and what else waits for whoever listens. Bytes. */
+const SAID_BESIDE = 2 << 20
 /** One runs while the next is on its way; what comes meanwhile goes together. */
 const CALLS_IN_FLIGHT = 2
 
@@ -65,10 +70,9 @@ export class Publisher {
   publish(messages: readonly Outgoing[], settled: Settled): void {
     for (const message of messages) {
       try {
-        const text = openEnvelope(message)
-        if (text.length > ENVELOPE_MAX)
-          throw new CodecError(`its envelope of ${text.length} bytes is more than the ${ENVELOPE_MAX} that fit`)
-        this.#waiting.push({ message, settled, text })
+        const { byteLength } = message.body
+        if (byteLength > BODY_MAX) throw new CodecError(`its body of ${byteLength} bytes is more than the ${BODY_MAX} that Redis takes`)
+        this.#waiting.push({ message, settled, text: openEnvelope(message) })
       } catch (error) {
         if (!(error instanceof CodecError)) throw error
         const { message: reason } = error
@@ -95,16 +99,20 @@ export class Publisher {
   }
 
   #send(): void {
+    const { link } = this.#options
+    const { up } = link.pace
     let bytes = 0
     let count = 0
-    while (count < MESSAGES_PER_CALL && count < this.#waiting.length && (bytes === 0 || bytes < BYTES_PER_CALL)) {
+    while (count < MESSAGES_PER_CALL && count < this.#waiting.length && (bytes === 0 || bytes < up.bytes)) {
       bytes += this.#waiting[count++]!.text.length
     }
     const entries = this.#waiting.splice(0, count)
     const call: Call = { entries, rejected: false, answered: false }
     this.#calls.push(call)
-    this.#options.link
-      .run('publish', this.#plan(entries), ...entries.map(({ text }) => text))
+    up.carry(
+      () => link.run('publish', this.#plan(entries), ...entries.map(({ text }) => text)),
+      () => bytes,
+    )
       .then(
         (reply) => this.#answered(call, reply),
         (error: unknown) => this.#failed(call, error),
@@ -122,7 +130,7 @@ export class Publisher {
       queues.set(queue, queues.size + 1)
       return queues.size
     }
-    const messages = entries.map(({ message: { exchange, routingKey, properties } }) => {
+    const messages = entries.map(({ message: { exchange, routingKey, properties }, text }) => {
       const { priority = '', headers } = properties
       // 0 is never.
       const expirationMs = properties.expirationMs === undefined ? 0 : Math.max(1, properties.expirationMs)
@@ -131,7 +139,7 @@ export class Publisher {
       exchanges.set(exchange, route?.fingerprint ?? UNKNOWN)
       const found = (route?.router.route(routingKey, headers) ?? []).map(indexOf)
       if (route?.type !== 'fanout') return ['bound', expirationMs, priority, found]
-      return ['fanout', expirationMs, priority, found, ...this.#channel(exchange, routingKey)]
+      return ['fanout', expirationMs, priority, found, ...this.#channel(exchange, routingKey, text.length)]
     })
     const first = this.#options.numbers(entries.length)
     return JSON.stringify({
@@ -144,9 +152,14 @@ export class Publisher {
     })
   }
 
-  #channel(exchange: string, routingKey: string): string[] {
-    const { fanoutPrefix } = this.#options
-    return fanoutPrefix === undefined ? [] : [`${fanoutPrefix}${exchange}${routingKey === '' ? '' : `/${routingKey}`}`]
+  #channel(exchange: string, routingKey: string, bytes: number): string[] {
+    const { channelMax, fanoutPrefix, onNotSaid } = this.#options
+    if (fanoutPrefix === undefined) return []
+    if (bytes > channelMax() - SAID_BESIDE) {
+      onNotSaid(exchange, bytes)
+      return []
+    }
+    return [`${fanoutPrefix}${exchange}${routingKey === '' ? '' : `/${routingKey}`}`]
   }
 
   #answered(call: Call, reply: Reply): void {

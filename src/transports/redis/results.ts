@@ -4,8 +4,8 @@ import { ConnectionError } from '../../core/errors.ts'
 import type { ResultStore, Watch } from '../../core/results.ts'
 import { type Address, describe, parseAddress } from './address.ts'
 import { connectionError } from './errors.ts'
+import { settingsOf } from './npm-redis.ts'
 import { loadRedis } from './peer.ts'
-import { settingsOf } from './settings.ts'
 
 const KEY = 'celery-task-meta-'
 /** Celery's `result_expires`. Seconds. */
@@ -96,7 +96,8 @@ export function redisResults(url: URL): ResultStore {
 async function openClient(address: Address): Promise<Client> {
   const { createClient } = await loadRedis()
   const settings = await settingsOf({ address, name: 'results', connectTimeoutMs: CONNECT_MS })
-  const opened = createClient(settings) as unknown as Client
+  // By which one connection is for commands and channels both.
+  const opened = createClient({ ...settings, RESP: 3 }) as unknown as Client
   // Told by each command, too; without a listener it would end the process.
   opened.on('error', () => undefined)
   await opened.connect()

@@ -2,7 +2,7 @@
 import type { Exchange, ExchangeType } from '../../core/entities.ts'
 import type { Headers } from '../../core/message.ts'
 import { Router, type VirtualBinding } from '../kit/exchanges.ts'
-import type { Reply } from './link.ts'
+import type { Reply } from './client.ts'
 
 /** An exchange's bindings as they were when last looked at. */
 export interface Route {

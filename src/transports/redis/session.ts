@@ -5,9 +5,9 @@ import { ClosedError, ConnectionError } from '../../core/errors.ts'
 import type { Outgoing } from '../../core/message.ts'
 import type { AnswerHandlers, OpenOptions, Requester, Session } from '../../core/transport.ts'
 import { type Address, describe } from './address.ts'
-import { losses } from './durability.ts'
+import { type Connector, unlessGivenUp } from './client.ts'
+import { examine, PUBSUB_DEFAULT } from './durability.ts'
 import { Fanout } from './fanout.ts'
-import { unlessGivenUp } from './dial.ts'
 import { Keeper } from './keeper.ts'
 import { Link } from './link.ts'
 import { Publisher } from './publisher.ts'
@@ -21,10 +21,15 @@ export interface Place {
   readonly orphans: Set<string>
   /** The server was looked at, and what it would lose was told. */
   examined: boolean
+  /** More than this is not said on a channel, since Redis would cut off who listens. Bytes. */
+  channelMax: number
 }
 
-export interface RedisSessionOptions extends Omit<OpenOptions, 'url' | 'heartbeatMs'> {
+export const newPlace = (): Place => ({ orphans: new Set(), examined: false, channelMax: PUBSUB_DEFAULT })
+
+export interface RedisSessionOptions extends Omit<OpenOptions, 'url'> {
   readonly address: Address
+  readonly connector: Connector
   readonly clock: Clock
   readonly place: Place
 }
@@ -32,7 +37,9 @@ export interface RedisSessionOptions extends Omit<OpenOptions, 'url' | 'heartbea
 /** A Redis that does not answer a goodbye in this time gets none. Milliseconds. */
 const GOODBYE_MS = 5_000
 
-/** A session on one connection. */
+/** A part of the heartbeat, three of which may be silent, and of the lease: what may be on its way for so long keeps neither waiting. */
+const answerWithin = (heartbeatMs: number, leaseMs: number): number => Math.min(heartbeatMs === 0 ? leaseMs : heartbeatMs, leaseMs) / 4
+
 export async function redisSession(options: RedisSessionOptions): Promise<Session> {
   const { address, clock, handlers, place } = options
   const { names, pollMs, fanoutPubsub } = address
@@ -41,6 +48,8 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
   const link = await Link.open({
     ...options,
     session,
+    warned: (reason) => handlers.warned?.(`${describe(address)}: ${reason}`),
+    answerWithinMs: answerWithin(options.heartbeatMs, address.leaseMs),
     died(reason) {
       place.orphans.add(session)
       // Else opening it rejects.
@@ -63,6 +72,7 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
     clock,
     pollMs,
     names,
+    bell: `${names.prefix}_omnibus.bell.${session}`,
     onUnreadable: (name, error) =>
       handlers.warned?.(
         `A message in queue "${name}" cannot be read, and was put into ${names.prefix}_omnibus.dead.${name}: ${String(error)}`,
@@ -73,6 +83,11 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
     link,
     sep: names.sep,
     fanoutPrefix: fanoutPubsub ? names.fanoutPrefix : undefined,
+    channelMax: () => place.channelMax,
+    onNotSaid: (exchange: string, bytes: number) =>
+      handlers.warned?.(
+        `A message of ${bytes} bytes to fanout exchange "${exchange}" is in the queues bound to it, but was not said on Kombu's channel: Redis cuts off who listens at client-output-buffer-limit pubsub`,
+      ),
     numbers: (count: number) => (numbered += count) - count,
   }
   const publisher = new Publisher(publisherOptions)
@@ -80,11 +95,12 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
   const topology = new Topology(link, session, names.sep)
   const begin = async (): Promise<void> => {
     await link.ask('begin', String(address.leaseMs))
-    await link.listen(`${names.prefix}_omnibus.bell.${session}`, subscriptions.ring)
     keeper.start()
     if (place.examined) return
     place.examined = true
-    for (const loss of await losses(link)) handlers.warned?.(`${describe(address)} may lose messages: ${loss}`)
+    const { losses, pubsubLimit } = await examine(link)
+    place.channelMax = pubsubLimit
+    for (const loss of losses) handlers.warned?.(`${describe(address)} may lose messages: ${loss}`)
   }
   await unlessGivenUp(options.signal, () => link.die(options.signal.reason), begin)
   state = 'open'
@@ -125,9 +141,9 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
     state = 'closing'
     const late = Promise.withResolvers<void>()
     const timer = clock.after(GOODBYE_MS, late.resolve, { unref: true })
-    await Promise.race([sayGoodbye(), late.promise])
+    const said = await Promise.race([sayGoodbye().then(() => true), late.promise.then(() => false)])
     timer.cancel()
-    if (link.open) {
+    if (!said) {
       place.orphans.add(session)
       link.destroy()
     }

@@ -11,13 +11,14 @@ import { queues } from '../fixtures/tree/contracts.ts'
 import type { Victim } from '../victim.ts'
 import type { Row, Scale } from '../world.ts'
 
-/** Two web workers publish; two consumers in processes and two in threads have a connection to publish besides the one to consume. */
-const WORKING = { connections: 10, consumers: 4 }
+/** Two web workers publish; two consumers in processes and two in threads have a connection to publish besides those to consume. */
+const working = ({ toConsume = 1 }: Victim) => ({ connections: 6 + 4 * toConsume, consumers: 4 })
 const GONE = { connections: 0, consumers: 0 }
 const LIMIT_MS = 1_000
 
 /** A tree of web workers and consumers is reloaded again and again, and stopped. */
 export async function presence(victim: Victim, scale: Scale): Promise<Row> {
+  const wanted = working(victim)
   const reloads = scale === 'long' ? 20 : 1
   const folder = userFolder('tree')
   cpSync(join(import.meta.dirname, '..', 'fixtures', 'tree'), folder, { recursive: true })
@@ -43,7 +44,7 @@ export async function presence(victim: Victim, scale: Scale): Promise<Row> {
       counting
         .samples()
         .slice(-1)
-        .some((last) => isLike(last, WORKING)),
+        .some((last) => isLike(last, wanted)),
     { what: 'all to be there' },
   )
   let slowest = 0
@@ -51,7 +52,7 @@ export async function presence(victim: Victim, scale: Scale): Promise<Row> {
     const from = master.lines.length
     master.signal('SIGHUP')
     const { time } = JSON.parse(await master.line(/"Reloaded"/, { from, deadlineMs: 60_000 })) as { time: number }
-    slowest = Math.max(slowest, await settled(time, WORKING))
+    slowest = Math.max(slowest, await settled(time, wanted))
   }
   master.signal('SIGTERM')
   expect(await master.exit()).toEqual({ code: 0, signal: null })
@@ -61,7 +62,7 @@ export async function presence(victim: Victim, scale: Scale): Promise<Row> {
   expect(Math.max(slowest, last)).toBeLessThanOrEqual(LIMIT_MS)
   return {
     did: `${reloads} reloads and a stop of a tree, counted by the broker every 50 ms`,
-    seen: `${WORKING.connections} connections and ${WORKING.consumers} consumers ${Math.round(slowest)} ms after a reload, at the slowest, and none ${Math.round(last)} ms after the stop`,
+    seen: `${wanted.connections} connections and ${wanted.consumers} consumers ${Math.round(slowest)} ms after a reload, at the slowest, and none ${Math.round(last)} ms after the stop`,
   }
 }
 

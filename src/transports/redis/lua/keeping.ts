@@ -42,12 +42,14 @@ return 1
 `
 
 /**
- * ARGV: session, milliseconds of its lease, JSON list of sessions of this process that died. Answers the milliseconds until the next
- * message expires, or -1, and letters to deliver, if it is this session's turn.
+ * ARGV: session, milliseconds of its lease, JSON list of sessions of this process that died, '1' where it listens, bytes of letters it
+ * takes at a time. Answers the milliseconds until the next message expires, or -1, and letters to deliver, if it is this session's turn.
  */
 export const tick = String.raw`
 if fenced() then return refuse(410, 'the lease of this session is over') end
 call('ZADD', SESSIONS, NOW + ARGV[2], S)
+-- So that it hears whether its bell can be heard.
+if ARGV[4] == '1' then call('PUBLISH', OURS .. 'bell.' .. S, '') end
 
 for _, session in ipairs(cjson.decode(ARGV[3])) do endSession(session, 'requeue') end
 for _, session in ipairs(call('ZRANGEBYSCORE', SESSIONS, '-inf', NOW, 'LIMIT', 0, 2)) do endSession(session, 'requeue') end
@@ -86,20 +88,20 @@ for _, entry in ipairs(call('ZRANGEBYSCORE', DUE, '-inf', NOW, 'LIMIT', 0, 32)) 
 end
 
 local first = call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
-return { first[2] and string.format('%.0f', math.max(0, first[2] - NOW)) or '-1', letters() }
+return { first[2] and string.format('%.0f', math.max(0, first[2] - NOW)) or '-1', letters(tonumber(ARGV[5])) }
 `
   .replaceAll('EMPTY_MS', '5000')
   .replaceAll('BEHIND_MS', '1000')
 
 /** A few letters, the oldest first, for one session at a time. */
 export const letters = String.raw`
-local function letters()
+local function letters(room)
   if call('LLEN', LETTERS) == 0 then return {} end
   if not call('SET', OURS .. 'letters.lock', S, 'NX', 'PX', LETTERS_LOCK_MS) then return {} end
   local taken, bytes = {}, 0
   for i = 1, 64 do
-    local letter = call('LINDEX', LETTERS, -i)
-    if not letter or bytes > 1048576 then break end
+    local letter = bytes <= room and call('LINDEX', LETTERS, -i)
+    if not letter then break end
     taken[i] = letter
     bytes = bytes + #letter
   end
@@ -109,7 +111,7 @@ end
 
 /**
  * Moves letters into queues, from the oldest on, each only if it is still there. ARGV[2]: `{ exchanges: [[name, fingerprint]],
- * letters: [[sha1, priority, [queue], where one that cannot be read is put aside]], more: whether to go on }`, ARGV[3…]: their new
+ * letters: [[sha1, priority, [queue], where one that cannot be read is put aside]], more: whether to go on, room: bytes of letters to answer }`, ARGV[3…]: their new
  * envelopes. Answers as `publish` where bindings have changed meanwhile, else more letters.
  */
 export const deliverLetters = String.raw`
@@ -137,7 +139,7 @@ for i, letter in ipairs(plan.letters) do
 end
 call('DEL', OURS .. 'letters.lock')
 if full or not plan.more then return {} end
-return letters()
+return letters(tonumber(plan.room))
 `
 
 /** Keeps the scores of held messages fresh, so that no Kombu takes them for forgotten. ARGV: session, field…. */
