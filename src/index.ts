@@ -4,11 +4,15 @@ import { pathToFileURL } from 'node:url'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Connection } from './core/connection.ts'
 import type { ConnectionOptions } from './core/connection-options.ts'
+import { ConfigError } from './core/errors.ts'
 import { BUS_URL_VARIABLE, currentHost, type HostedResource } from './core/host.ts'
+import type { Broker } from './core/transport.ts'
 import { parseUrls } from './core/urls.ts'
 import { checkSchemes, resultStoreAt, transportFor } from './transports/table.ts'
 
 export interface CreateBusOptions extends BusOptions {
+  /** A broker that is not reached by a URL alone, such as `redisWith(client)` of `omnibus/redis`. @default none: `url` says it */
+  readonly broker?: Broker | undefined
   /**
    * The broker, or several to try in turn. @default what the supervisor set, else $BUS_URL, else the built-in broker in
    * `.omnibus` of the current folder, started if none runs
@@ -20,11 +24,11 @@ export interface CreateBusOptions extends BusOptions {
 }
 
 /**
- * A connection to a broker: lazy, and it recovers by itself. `url` as in `createBus()`. Under the supervisor its host
+ * A connection to a broker: lazy, and it recovers by itself. `to` is a `url` or a `broker` as in `createBus()`. Under the supervisor its host
  * flushes and closes it at stop; elsewhere call `close()`. Throws `ConfigError`.
  */
-export function connect(url?: string | readonly string[], options: ConnectionOptions = {}): Connection {
-  return hosted(open(url, options))
+export function connect(to?: string | readonly string[] | Broker, options: ConnectionOptions = {}): Connection {
+  return hosted(open(to, options))
 }
 
 /** Celery's name for results that come as messages. */
@@ -32,15 +36,30 @@ const RPC = 'rpc://'
 
 /** A bus; stopped as a connection is. Throws `ConfigError`. */
 export function createBus(options: CreateBusOptions = {}): Bus {
-  const { url, connection, results = process.env['RESULTS_URL'], ...rest } = options
+  const { url, broker, connection, results = process.env['RESULTS_URL'], ...rest } = options
+  if (url !== undefined && broker !== undefined)
+    throw new ConfigError('createBus()', [{ path: 'url', expected: 'nothing beside broker', got: 'both' }])
   const store = results === undefined || results === '' || results === RPC ? undefined : resultStoreAt(results)
-  return hosted(new Bus((onEvent) => open(url, { ...connection, onEvent }), rest, store))
+  return hosted(new Bus((onEvent) => open(broker ?? url, { ...connection, onEvent }), rest, store))
 }
 
-function open(url: string | readonly string[] | undefined, options: ConnectionOptions): Connection {
-  const urls = parseUrls(url ?? defaultUrl())
+function open(to: string | readonly string[] | Broker | undefined, options: ConnectionOptions): Connection {
+  if (isBroker(to)) {
+    const { url, transport } = brokerOf(to)
+    return new Connection(parseUrls(url), async () => transport, options)
+  }
+  const urls = parseUrls(to ?? defaultUrl())
   checkSchemes(urls)
   return new Connection(urls, transportFor, options)
+}
+
+const isBroker = (to: unknown): to is Broker => typeof to === 'object' && to !== null && !Array.isArray(to)
+
+function brokerOf(given: Broker): Broker {
+  const { url, transport } = given as Partial<Broker>
+  if (typeof url === 'string' && typeof transport?.open === 'function') return given
+  // Not shown: it may be a client, with a password in it.
+  throw new ConfigError('The broker', [{ path: 'broker', expected: 'what redisWith() of omnibus/redis returns', got: 'another object' }])
 }
 
 function hosted<T extends HostedResource>(resource: T): T {
@@ -104,4 +123,4 @@ export { type PreloadedOf, preloaded } from './core/preloaded.ts'
 export { type PostgresClient, type PostgresPool, postgresInbox } from './inbox/postgres.ts'
 export { sqliteInbox } from './inbox/sqlite.ts'
 export type { InboxOptions } from './inbox/table.ts'
-export type { Capabilities, QueueState } from './core/transport.ts'
+export type { Broker, Capabilities, QueueState } from './core/transport.ts'

@@ -33,6 +33,13 @@ export interface Transport {
   open(options: OpenOptions): Promise<Session>
 }
 
+/** A broker that is not reached by its URL alone. */
+export interface Broker {
+  /** Where it is, for people, and the parameters of its transport. */
+  readonly url: string
+  readonly transport: Transport
+}
+
 export interface OpenOptions {
   /** The one host to try, userinfo included: never put it in a log or an error unredacted. */
   readonly url: URL
