@@ -70,7 +70,7 @@ function folder(): string {
 }
 
 export async function startWorker(options: CeleryOptions): Promise<Running> {
-  const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat', '--loglevel', 'INFO']
+  const quiet = ['--hostname', `${options.queue}@%h`, '--without-gossip', '--without-mingle', '--without-heartbeat', '--loglevel', 'INFO']
   // Not its pool of threads, which at times tells the broker of its acks 10 s late.
   const worker = start('/usr/bin/python3', ['-m', 'celery', '-A', 'tasks', 'worker', '--concurrency', '2', ...quiet], {
     cwd: folder(),
