@@ -1,6 +1,6 @@
 """Kombu, Pika and py-amqp behind HTTP: peers.py URL [TRANSPORT_OPTIONS]. Says "port N", then answers POST /LIBRARY/OPERATION, arguments and result in JSON.
 
-Operations: publish, consume, hold (as consume, without an ack, until this process ends), declare, call (ask and wait for the
+Operations: publish, consume, hold (as consume, without an ack, until this process ends), declare, declare_delays, call (ask and wait for the
 answer), serve (answer what is asked). A value that JSON has no
 word for is {"$": type, "value": text}.
 """
@@ -59,6 +59,26 @@ class Kombu:
     def declare(self, **queue):
         with self.connect() as connection:
             self.queue(**queue)(connection.default_channel).declare()
+
+    def declare_delays(self, top):
+        """Celery's, from 5.5 on: a queue for each bit of the seconds to wait, which a message passes by where its bit is 0."""
+        with self.connect() as connection:
+            below = kombu.Exchange("celery_delayed_delivery", "topic")(connection.default_channel)
+            below.declare()
+            for level in range(top + 1):
+                name, skipped = f"celery_delayed_{level}", "*." * (top - level)
+                arguments = {
+                    "x-queue-type": "quorum",
+                    "x-overflow": "reject-publish",
+                    "x-message-ttl": 2**level * 1000,
+                    "x-dead-letter-exchange": below.name,
+                    "x-dead-letter-strategy": "at-least-once",
+                }
+                exchange = kombu.Exchange(name, "topic")(connection.default_channel)
+                exchange.declare()
+                kombu.Queue(name, exchange, f"{skipped}1.#", queue_arguments=arguments)(connection.default_channel).declare()
+                below.bind_to(name, f"{skipped}0.#")
+                below = exchange
 
     def publish(self, messages, exchange=None, type="topic"):
         with self.connect() as connection:
