@@ -207,6 +207,23 @@ describe('a connection', () => {
     })
   })
 
+  test('a nack stands between the acks of what came before it and after it', async () => {
+    using client = await opened(at)
+    const args = { 'x-max-length': 1, 'x-overflow': 'reject-publish' }
+    await client.call(1, 'queue.declare', { queue: 'tight', exclusive: true, arguments: args }, 'queue.declare-ok')
+    await client.call(1, 'confirm.select', {}, 'confirm.select-ok')
+    // Within one turn: taken, refused, taken by nobody.
+    for (const routingKey of ['tight', 'tight', 'nobody'])
+      client.writer.content(1, 'basic.publish', { exchange: '', routingKey }, {}, Buffer.from('x'))
+    const confirms = () => client.got.filter(({ name }) => name === 'basic.ack' || name === 'basic.nack')
+    await waitFor(() => confirms().length === 3, { what: 'all to be answered' })
+    expect(confirms()).toMatchObject([
+      { name: 'basic.ack', args: { deliveryTag: 1, multiple: false } },
+      { name: 'basic.nack', args: { deliveryTag: 2, multiple: false } },
+      { name: 'basic.ack', args: { deliveryTag: 3, multiple: false } },
+    ])
+  })
+
   test('heartbeats go both ways, and silence ends it', async () => {
     using lively = await opened(at, { heartbeat: 1 })
     using mute = await opened(at, { heartbeat: 1 })

@@ -52,17 +52,25 @@ test.each(['web/handler.ts', 'web/fastify-instance.ts', 'web/fastify-listens.ts'
   },
 )
 
-test('a second server on the same port gets no connections of its own, one on another port is real', async () => {
-  using socket = bindSocket()
-  await using child = startWeb(fixture('web/two-servers.mjs'), socket)
-  await child.message('ready')
-  await waitFor(() => child.output().includes(`twin at ${socket.port}`), { what: 'the twin to be told that it listens' })
-  const [, port] = await waitFor(() => /admin at (\d+)/.exec(child.output()), { what: 'the port of the other server' })
-  expect(port).not.toBe(String(socket.port))
-  expect(await (await fetch(socket.url)).text()).toBe('app')
-  expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe('admin')
-  expect(await child.stop()).toEqual({ code: 0, signal: null })
-})
+test.each(['4000', '0'])(
+  'beside a server on port %s one on the same port gets no connections of its own, one on another is real',
+  async (PORT) => {
+    using socket = bindSocket()
+    await using child = startWeb(fixture('web/two-servers.mjs'), socket, { env: { PORT } })
+    await child.message('ready')
+    const portOf = async (name: string): Promise<string> => {
+      const [, port = ''] = await waitFor(() => new RegExp(`${name} at (\\d+)`).exec(child.output()), { what: `the port of ${name}` })
+      return port
+    }
+    // Each 0 asks for another one.
+    expect((await portOf('twin')) === String(socket.port)).toBe(PORT !== '0')
+    const port = await portOf('admin')
+    expect(port).not.toBe(String(socket.port))
+    expect(await (await fetch(socket.url)).text()).toBe('app')
+    expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe('admin')
+    expect(await child.stop()).toEqual({ code: 0, signal: null })
+  },
+)
 
 test("Fastify's hooks run: onListen before ready, onClose at stop", async () => {
   using socket = bindSocket()

@@ -45,6 +45,16 @@ test('asked again, a graceful stop becomes a quick one, and asked once more it k
   expect(driver.exitCode).toBe(75)
 })
 
+test('asked again, nobody gets more time than was left', () => {
+  const driver = running()
+  driver.signal('SIGTERM')
+  // Of the 3 s of web, 100 ms are left; of the 2 s that are left now, it would have 600.
+  driver.pass(2_900)
+  driver.signal('SIGTERM')
+  driver.pass(100)
+  expect(driver.child('web.1').killed).toBe(true)
+})
+
 test('a stop before the config is read ends at once', () => {
   const driver = new Driver()
   driver.signal('SIGTERM')
