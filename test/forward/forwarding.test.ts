@@ -215,6 +215,20 @@ describe.each(['the built-in broker', ...Object.keys(shared)])('on %s', (where) 
       expect(target.most).toBe(3)
       await until('the rest to wait', async () => (await waiting()) === 7)
     })
+
+    test('a stop gives back what has no answer by its deadline, and cuts the request off', async () => {
+      const target = await startTarget()
+      target.answer = () => undefined
+      const given = { queue: unique('cut'), to: target.url, retry: { attempts: 1 } }
+      const { connection, queue: cut, waiting, stop, logs } = await forwarding(url, given)
+      await connection.publish(cut, 1)
+      await until('the request', () => target.received.length === 1)
+      expect(await stop(100)).toBe(1)
+      await until('the request to end', () => target.open === 0)
+      await until('it to be back', async () => (await waiting()) === 1)
+      expect(await waiting(`${cut.name}.dlq`)).toBe(0)
+      expect(logs.filter((line) => line.includes('cannot be reached'))).toEqual([])
+    })
   })
 })
 

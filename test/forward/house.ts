@@ -20,7 +20,9 @@ export interface Target {
   readonly url: string
   readonly port: number
   readonly received: Received[]
-  /** Answers open at a time, at most so far. */
+  /** Answers open now. */
+  readonly open: number
+  /** Those open at a time, at most so far. */
   readonly most: number
   /** How the next requests are answered; undefined: not at all. */
   answer: (received: Received) => Answer | undefined | Promise<Answer | undefined>
@@ -56,6 +58,9 @@ export async function startTarget(options: { listening?: boolean } = {}): Promis
     url: `http://127.0.0.1:${port}/events`,
     port,
     received: [],
+    get open() {
+      return open
+    },
     get most() {
       return most
     },

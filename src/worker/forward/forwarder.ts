@@ -54,6 +54,8 @@ export function createForwarder({ settings, bus, log, holdMs = HOLD_MS }: Forwar
   let pausing = new AbortController()
   let running: RunningConsumer | undefined
   let subscribed = false
+  /** Requests that had no answer by the deadline of a stop. */
+  let cutOff = 0
   let awaySince: number | undefined
   let gone = Promise.withResolvers<void>()
 
@@ -89,6 +91,7 @@ export function createForwarder({ settings, bus, log, holdMs = HOLD_MS }: Forwar
     let againMs = AGAIN_MIN_MS
     for (let attempt = first; ;) {
       const answer = await attemptOnce(delivery, attempt, body, signal)
+      if (signal.aborted && answer.type !== 'accepted') cutOff++
       if (answer.type === 'unreachable') {
         missed(answer.reason)
         await hold(delivery, againMs, signal, answer.reason)
@@ -157,7 +160,7 @@ export function createForwarder({ settings, bus, log, holdMs = HOLD_MS }: Forwar
       gone.resolve()
       const left = (await running?.stop({ deadlineMs })) ?? 0
       sender.close()
-      return left
+      return left + cutOff
     },
   }
 }
