@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { SQS } from '@aws-sdk/client-sqs'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { type Connection, type ConnectionOptions, type Delivery, type Queue, bind, connect, exchange, queue } from '../../src/index.ts'
+import { systemClock } from '../../src/core/clock.ts'
 import { Connection as OwnConnection } from '../../src/core/connection.ts'
 import { createSqsTransport } from '../../src/transports/sqs/index.ts'
 import { bindingTags } from '../../src/transports/sqs/tags.ts'
@@ -66,6 +67,19 @@ describe('bindings', () => {
     await there.declare(queue(second, { bindings: [bind(news, '#')] }))
     await here.publish(news.name, 'c', 'two')
     expect((await there.get(second))?.payload).toBe('two')
+  })
+
+  it('are found on a queue that was looked up before it had them, once its tags are ten seconds old', async () => {
+    let aheadMs = 0
+    const transport = createSqsTransport({ ...systemClock, monotonic: () => systemClock.monotonic() + aheadMs })
+    const here = new OwnConnection([new URL(emulator.url)], async () => transport)
+    onTestFinished(() => here.close({ deadlineMs: 1_000 }))
+    const [name, news] = [unique('early'), exchange(unique('news'), { type: 'topic' })]
+    await other.createQueue({ QueueName: name })
+    await here.inspect(name)
+    await connection().declare(queue(name, { bindings: [bind(news, 'k')] }))
+    aheadMs += 10_001
+    expect(await here.publish(news.name, 'k', 'm')).toEqual({ routed: true })
   })
 
   it('that cannot be written hold for the process that declares them', async () => {

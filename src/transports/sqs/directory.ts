@@ -33,6 +33,8 @@ export class Directory implements ExchangeStore {
   #routing = new Exchanges(this)
   /** When all queues were last listed. */
   listedAt = -Infinity
+  /** How old tags might be that were not read again then. Milliseconds. */
+  oldestTagsMs = Infinity
   /** Listing them now. */
   refreshing: Promise<void> | undefined
 

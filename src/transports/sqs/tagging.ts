@@ -78,12 +78,19 @@ export class Tagging {
   }
 
   /** Reads what other processes have declared: queues that are new, and those whose tags were read too long ago. */
-  async refresh({ listMs, tagsMs }: Freshness): Promise<void> {
+  async refresh(freshness: Freshness): Promise<void> {
     const directory = this.#directory
+    if (directory.refreshing) {
+      await directory.refreshing
+      return this.refresh(freshness)
+    }
+    const { listMs, tagsMs } = freshness
     const now = this.#clock.monotonic()
-    if (directory.refreshing === undefined && now - directory.listedAt <= listMs) return
-    directory.refreshing ??= this.#look(now - tagsMs).finally(() => {
+    // One that let older tags pass does not do.
+    if (now - directory.listedAt <= listMs && directory.oldestTagsMs <= tagsMs) return
+    directory.refreshing = this.#look(now - tagsMs).finally(() => {
       directory.listedAt = now
+      directory.oldestTagsMs = tagsMs
       directory.refreshing = undefined
     })
     await directory.refreshing
