@@ -194,7 +194,13 @@ export class ProtocolError extends OmnibusError {
   }
 }
 
-/** Any thrown value as one readable line, without a stack. */
+/** Any thrown value as one readable line, without a stack. What is no error may be anything, even what nobody can write. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (error instanceof Error) return error.message
+  if (typeof error !== 'object' || error === null) return String(error)
+  try {
+    return `a value that is no error: ${JSON.stringify(error).slice(0, 200)}`
+  } catch {
+    return 'a value that is no error, and cannot be shown'
+  }
 }

@@ -142,7 +142,8 @@ export function show(value: unknown): string {
   try {
     shown = JSON.stringify(value) ?? String(value)
   } catch {
-    shown = String(value)
+    // It holds itself, or more levels than the stack does: any other way to write it may fail, too.
+    shown = typeof value === 'bigint' ? String(value) : Object.prototype.toString.call(value)
   }
   return shown.length > 80 ? `${shown.slice(0, 77)}...` : shown
 }

@@ -1,5 +1,6 @@
 /** What a host writes: one JSON line per event on stdout, in pino's shape, so that the master can pass it on as it is. No secret passes. */
 import { inspect } from 'node:util'
+import { messageOf } from '../core/errors.ts'
 import { redactDeep, redactText } from '../core/redact.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -74,7 +75,7 @@ function describe(error: unknown): { type: string; message: string; stack: strin
   const known = error instanceof Error
   return {
     type: known ? error.name : typeof error,
-    message: known ? error.message : String(error),
+    message: messageOf(error),
     // inspect shows causes and aggregated errors too; `stack` alone does not.
     stack: inspect(error),
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ConfigError } from '../../src/core/errors.ts'
-import { flag, list, object, oneOf, readOptions, text, whole } from '../../src/core/options.ts'
+import { ConfigError, messageOf } from '../../src/core/errors.ts'
+import { flag, list, object, oneOf, readOptions, show, text, whole } from '../../src/core/options.ts'
 
 interface Sample {
   workers?: number
@@ -37,6 +37,18 @@ describe('readOptions', () => {
   it('names a mistyped key with the one that was meant', () => {
     const error = catchError(() => read({ wokers: 3 })) as ConfigError
     expect(error.message).toContain('did you mean "workers"?')
+  })
+
+  it('shows any value, even one that nobody can write', () => {
+    const deep: unknown = JSON.parse(`${'['.repeat(20_000)}${']'.repeat(20_000)}`)
+    expect([deep, 1n, Symbol('s'), Object.create(null)].map(show)).toEqual(['[object Array]', '1', 'Symbol(s)', '{}'])
+    expect([deep, { a: 1 }, 'text', undefined, new Error('why')].map(messageOf)).toEqual([
+      'a value that is no error, and cannot be shown',
+      'a value that is no error: {"a":1}',
+      'text',
+      'undefined',
+      'why',
+    ])
   })
 
   it('lists the known keys when none is near', () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, it } from 'vitest'
 import { canMount, canTrace } from '../support/injection.ts'
 import { hasPostgres } from '../support/shared-postgres.ts'
 import { brokerKills, brokerRestarts, lateSyncs } from './scenarios/broker-loss.ts'
+import { deepJson, otherSchema } from './scenarios/depth.ts'
 import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
 import { effectsOnce } from './scenarios/effects.ts'
 import { brokenEnvelopes } from './scenarios/envelopes.ts'
@@ -57,6 +58,8 @@ const scenarios: readonly Scenario<[Victim]>[] = [
   ['F25 handlers longer than leases', longHandlers],
   ['F26 malformed messages', malformed],
   ['F27 oversized messages', oversized],
+  ['F28 deep JSON', deepJson],
+  ['F29 other schema', otherSchema],
   ['F40 processors taken', starvation],
 ]
 
@@ -70,6 +73,8 @@ const sqsScenarios: readonly Scenario<[Reachable]>[] = [
   ['F26 malformed messages', malformed],
   ['F26 broken envelopes', brokenEnvelopes],
   ['F27 oversized messages', oversized],
+  ['F28 deep JSON', deepJson],
+  ['F29 other schema', otherSchema],
 ]
 
 /** On brokers of their own, started as each needs it. */

@@ -17,6 +17,8 @@ export interface Reachable {
   readonly maxBodyBytes?: number
   /** How long it lends a message, at `hasty` if there is one; absent where a connection's end is known at once. Milliseconds. */
   readonly leaseMs?: number
+  /** It refuses headers by itself that nobody could read. */
+  readonly readsHeaders?: true
 }
 
 export interface Victim extends Reachable, AsyncDisposable {
@@ -69,6 +71,7 @@ export const builtin: Kind = {
     return {
       url: broker.tcpUrl,
       port: broker.port,
+      readsHeaders: true,
       restarts: 10,
       kill: () => broker.kill(),
       stop: async () => void (await broker.stop()),

@@ -1,5 +1,5 @@
 /** Results of tasks, as Celery's result backends write them. */
-import { TaskError } from '../../core/errors.ts'
+import { messageOf, TaskError } from '../../core/errors.ts'
 import { show } from '../../core/options.ts'
 import { redactText } from '../../core/redact.ts'
 import { Final } from '../outcome.ts'
@@ -67,7 +67,7 @@ export function failureOf(id: string, error: unknown): TaskResult {
   const isError = error instanceof Error
   const result = {
     exc_type: isError ? error.name : 'Error',
-    exc_message: [redactText(isError ? error.message : String(error))],
+    exc_message: [redactText(messageOf(error))],
     exc_module: (error instanceof Final ? error.module : undefined) ?? 'omnibus',
   }
   return { task_id: id, status: 'FAILURE', result, traceback: isError ? redactText(error.stack ?? '') : null, children: [] }

@@ -1,9 +1,9 @@
 /** F26 where messages are texts: envelopes that cannot be read. */
-import { SQS } from '@aws-sdk/client-sqs'
 import { expect } from 'vitest'
 import { connect, consume, createBus, event, on, queue } from '../../../src/index.ts'
 import { waitFor } from '../../support/wait.ts'
 import { type Row, type Scale, World } from '../world.ts'
+import { nestedJson, sqsClient } from '../foreign.ts'
 import type { Reachable } from '../victim.ts'
 
 const Order = event<{ id: string }>('faults.order.v1')
@@ -33,7 +33,7 @@ const kinds: readonly (() => string)[] = [
   () => envelope({}, { delivery_tag: {} }),
   () => envelope({ headers: 'none' }),
   () => envelope({ headers: { at: { __type__: 'datetime', __value__: 'never' } } }),
-  () => `{"body":${'['.repeat(20_000)}${']'.repeat(20_000)}}`,
+  () => `{"body":${nestedJson(20_000)}}`,
 ]
 
 /** Each is put into the queue as it is, half of them in base64 once more; each ends in the dead letters, and says why. */
@@ -44,7 +44,7 @@ export async function brokenEnvelopes(victim: Reachable, scale: Scale): Promise<
   const handled: string[] = []
   const bus = createBus({ url: victim.url, onEvent: () => undefined })
   const connection = connect(victim.url, { deadlineMs: 60_000 })
-  const sqs = clientOf(victim.url)
+  const sqs = sqsClient(victim.url)
   try {
     await bus.consume(
       consume(
@@ -90,9 +90,4 @@ export async function brokenEnvelopes(victim: Reachable, scale: Scale): Promise<
     await connection.delete(`${work.name}.dlq`)
     await connection.close()
   }
-}
-
-function clientOf(url: string): SQS {
-  const { host, username, password } = new URL(url)
-  return new SQS({ endpoint: `http://${host}`, region: 'us-east-1', credentials: { accessKeyId: username, secretAccessKey: password } })
 }
