@@ -69,16 +69,19 @@ describe('bindings', () => {
     expect((await there.get(second))?.payload).toBe('two')
   })
 
-  it('are found on a queue that was looked up before it had them, once its tags are ten seconds old', async () => {
+  it.each<[string, number, (here: Connection, name: string) => Promise<unknown>]>([
+    ['looked up before it had them', 0, (here, name) => here.inspect(name)],
+    ['read before it had them, ten seconds ago', 10_001, (here) => here.publish('none', 'k', 'm').catch(() => undefined)],
+  ])('are found on a queue that was %s', async (_, laterMs, look) => {
     let aheadMs = 0
     const transport = createSqsTransport({ ...systemClock, monotonic: () => systemClock.monotonic() + aheadMs })
     const here = new OwnConnection([new URL(emulator.url)], async () => transport)
     onTestFinished(() => here.close({ deadlineMs: 1_000 }))
     const [name, news] = [unique('early'), exchange(unique('news'), { type: 'topic' })]
     await other.createQueue({ QueueName: name })
-    await here.inspect(name)
+    await look(here, name)
     await connection().declare(queue(name, { bindings: [bind(news, 'k')] }))
-    aheadMs += 10_001
+    aheadMs += laterMs
     expect(await here.publish(news.name, 'k', 'm')).toEqual({ routed: true })
   })
 

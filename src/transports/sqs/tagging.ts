@@ -54,9 +54,9 @@ export class Tagging {
     return (await this.#readTags(url)) ?? {}
   }
 
-  /** Reads a queue that is found for the first time. */
+  /** Reads a queue that is found for the first time; its declaration may still be under way, so that it counts as not read. */
   async learn(name: string, url: string): Promise<void> {
-    this.#directory.setQueue(name, this.#known(url, await this.read(url)))
+    this.#directory.setQueue(name, { ...this.#known(url, await this.read(url)), readAt: -Infinity })
   }
 
   /** `tags` is what the queue has. Without the right to write them, what is added holds for this process alone. */
