@@ -136,10 +136,10 @@ const isTold = (error: unknown): error is Told => typeof error === 'object' && e
 const isTransient = (error: unknown): boolean => isTold(error) && /^(08|40|53|57P)/.test(error.code)
 
 async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
   const aborted = Promise.withResolvers<never>()
   const abort = (): void => aborted.reject(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort()
   try {
     return await Promise.race([work, aborted.promise])
   } finally {

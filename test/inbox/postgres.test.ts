@@ -119,6 +119,7 @@ describe.runIf(hasPostgres())('an inbox in PostgreSQL', () => {
     )
     stop.abort(new Error('stopping'))
     await expect(second).rejects.toThrow('stopping')
+    await expect(inbox.once(key, async () => undefined, stop.signal)).rejects.toThrow('stopping')
     gate.resolve()
     expect(await first).toBe('handled')
     await waitFor(() => pool!.idleCount === pool!.totalCount, { what: 'no client to be held' })
