@@ -45,7 +45,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/transports/table.ts': { values: ['src/core/', 'src/transports/'] },
   'src/bus/': { values: ['src/core/'], packages: ['@standard-schema/spec'] },
   // Clients of databases come from the user; Node's own is loaded when it is first used.
-  'src/inbox/': { values: ['src/core/', 'src/bus/'], builtins: ['node:sqlite'] },
+  'src/databases/': { values: ['src/core/', 'src/bus/'], builtins: ['node:sqlite'] },
   'src/testing/': { values: ['src/core/', 'src/bus/', 'src/transports/memory/'] },
   // A queue in the config is what its consumers import.
   'src/config/': { values: [...plainCore, 'src/core/host.ts', 'src/core/entities.ts'], types: ['src/bus/'], builtins: 'any' },
@@ -72,7 +72,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     builtins: 'any',
   },
   'src/cli/': { values: ['src/', 'package.json'], builtins: 'any', packages: ['commander'] },
-  'src/index.ts': { values: ['src/core/', 'src/bus/', 'src/inbox/', 'src/config/', 'src/transports/table.ts'] },
+  'src/index.ts': { values: ['src/core/', 'src/bus/', 'src/databases/', 'src/config/', 'src/transports/table.ts'] },
   // By the package's name, so that they test what it exports.
   'examples/': { values: [], builtins: 'any', packages: 'any' },
   'bench/': { values: ['test/support/'], builtins: 'any', packages: 'any' },

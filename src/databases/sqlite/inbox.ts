@@ -1,26 +1,16 @@
 /** An inbox in a file of SQLite, on a connection of its own: one transaction at a time, as SQLite has one writer. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Inbox, InboxKey } from '../bus/inbox.ts'
-import { Transient } from '../bus/outcome.ts'
-import { sleep } from '../core/clock.ts'
-import { ConfigError, messageOf } from '../core/errors.ts'
-import { show } from '../core/options.ts'
-import { type InboxOptions, readInboxOptions, SWEEP_EVERY, SWEEP_ROWS } from './table.ts'
-
-/** Between tries while another process writes. Milliseconds, at most. */
-const BUSY_PAUSE_MS = 20
+import type { Inbox, InboxKey } from '../../bus/inbox.ts'
+import { type InboxOptions, readInboxOptions, SWEEP_EVERY, SWEEP_ROWS } from '../inbox-options.ts'
+import { isTransient, opener, type SqliteSource, transient, whenFree } from './connection.ts'
 
 /**
  * `database` is a path, or a function that opens a connection for the inbox alone: what others did on it would be part of a handler's
  * transaction. Handlers get that connection, one after another. It is closed and opened anew when one has run out of time. The table is
  * created where it is missing. Throws `ConfigError`.
  */
-export function sqliteInbox(database: string | (() => DatabaseSync), options: InboxOptions = {}): Inbox<DatabaseSync> {
-  if (typeof database !== 'function' && (typeof database !== 'string' || database === ''))
-    throw new ConfigError('sqliteInbox()', [{ path: 'database', expected: 'a path, or a function that opens one', got: show(database) }])
-  const open = async (): Promise<DatabaseSync> =>
-    typeof database === 'function' ? database() : new (await import('node:sqlite')).DatabaseSync(database)
-  return new SqliteInbox(open, readInboxOptions('sqliteInbox()', options))
+export function sqliteInbox(database: SqliteSource, options: InboxOptions = {}): Inbox<DatabaseSync> {
+  return new SqliteInbox(opener('sqliteInbox()', database), readInboxOptions('sqliteInbox()', options))
 }
 
 interface Opened {
@@ -115,28 +105,3 @@ const tableOf = (table: string): string => `
     queue TEXT, source TEXT, id TEXT, handled_at INTEGER NOT NULL, PRIMARY KEY (queue, source, id)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS ${table}_handled_at ON ${table.replace(/.*\./, '')} (handled_at)`
-
-/** Not SQLite's own waiting, which would hold up the event loop. */
-async function whenFree(step: () => void, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    try {
-      return step()
-    } catch (error) {
-      if (primaryCode(error) !== BUSY) throw error
-    }
-    await sleep(1 + Math.random() * BUSY_PAUSE_MS, { signal })
-  }
-}
-
-const BUSY = 5
-/** Busy, locked, input or output error, disk full, cannot open (https://www.sqlite.org/rescode.html). */
-const TRANSIENT: readonly (number | undefined)[] = [BUSY, 6, 10, 13, 14]
-
-const isTransient = (error: unknown): boolean => TRANSIENT.includes(primaryCode(error))
-
-const transient = (error: unknown): Transient => new Transient(`SQLite: ${messageOf(error)}`, { cause: error })
-
-function primaryCode(error: unknown): number | undefined {
-  const code: unknown = typeof error === 'object' && error !== null ? Reflect.get(error, 'errcode') : undefined
-  return typeof code === 'number' ? code & 0xff : undefined
-}
