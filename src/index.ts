@@ -73,7 +73,7 @@ function defaultUrl(): string {
 
 export { defineConfig } from './config/define.ts'
 export type { OmnibusConfig, ResolvedConfig } from './config/types.ts'
-export { type Bus, type BusEvent, type RunningConsumer } from './bus/bus.ts'
+export type { Bus, BusEvent } from './bus/bus.ts'
 export {
   type ConsumerDefinition,
   type Handler,
@@ -92,8 +92,10 @@ export { type Kwargs, type Task, type TaskOptions, task } from './bus/celery/tas
 export { type Event, event } from './bus/event.ts'
 export type { Inbox, InboxKey } from './bus/inbox.ts'
 export { Reject, RetryAfter, Transient } from './bus/outcome.ts'
+export type { Outbox, OutboxPublisher, OutboxPublishOptions, Relayed } from './bus/outbox.ts'
 export type { ConsumePolicy } from './bus/policy.ts'
 export { type ExponentialOptions, type RetryPolicy, exponential, noRetry } from './bus/retry.ts'
+export type { RunningConsumer } from './bus/running-consumer.ts'
 export type { Compression } from './core/codec-compression.ts'
 export type { Connection } from './core/connection.ts'
 export type { ConnectionEvent, ConnectionOptions, ConsumeOptions, PublishOptions } from './core/connection-options.ts'
@@ -120,8 +122,10 @@ export {
 } from './core/errors.ts'
 export type { Headers, MessageProperties } from './core/message.ts'
 export { type PreloadedOf, preloaded } from './core/preloaded.ts'
-export type { InboxOptions } from './databases/inbox-options.ts'
+export type { InboxOptions, OutboxOptions } from './databases/options.ts'
 export type { PostgresClient, PostgresPool } from './databases/postgres/client.ts'
 export { postgresInbox } from './databases/postgres/inbox.ts'
+export { postgresOutbox } from './databases/postgres/outbox.ts'
 export { sqliteInbox } from './databases/sqlite/inbox.ts'
+export { sqliteOutbox } from './databases/sqlite/outbox.ts'
 export type { Broker, Capabilities, QueueState } from './core/transport.ts'

@@ -3,19 +3,20 @@ import { channel } from 'node:diagnostics_channel'
 import { systemClock } from '../core/clock.ts'
 import type { Connection } from '../core/connection.ts'
 import type { ConnectionEvent } from '../core/connection-options.ts'
-import type { Consumer } from '../core/consumer.ts'
 import type { Delivery } from '../core/delivery.ts'
 import type { Queue } from '../core/entities.ts'
-import { ClosedError, ConfigError, ConnectionError, PublishError } from '../core/errors.ts'
+import { ClosedError, ConfigError, ConnectionError, messageOf, type Problem, PublishError } from '../core/errors.ts'
 import { show } from '../core/options.ts'
 import type { ResultStore } from '../core/results.ts'
 import { type CallOptions, type SendOptions, TaskCaller } from './celery/caller.ts'
 import type { Task } from './celery/task.ts'
 import { type ConsumerDefinition, type Published, type PublishEventOptions, isConsumerDefinition, isSingle } from './consume.ts'
-import { idOf, propertiesOf, typeOf } from './envelope.ts'
+import { type EventProperties, idOf, propertiesOf, typeOf } from './envelope.ts'
 import { type Event, eventsExchange, validate } from './event.ts'
+import { type Outbox, type OutboxPublisher, Relay, type RelayFailure, storedText } from './outbox.ts'
 import { type Outcome, Pipeline } from './pipeline.ts'
 import { deadLetterQueue } from './retry.ts'
+import { type RunningConsumer, runningConsumer } from './running-consumer.ts'
 
 export interface BusOptions {
   /** Queues that must exist before anything is published, so that no message misses them. */
@@ -36,31 +37,10 @@ export type BusEvent =
       readonly event: string
       readonly attempt: number
     }
-
-/** One consumer at work. */
-export interface RunningConsumer {
-  /** Its subscription is in place. */
-  readonly subscribed: boolean
-  readonly inFlight: number
-  /** Ids of the messages in hand, at work or waiting for their turn, the oldest first. */
-  readonly inHand: readonly string[]
-  /** How long the oldest delivery has been at work; undefined where there is none. Milliseconds. */
-  readonly oldestMs: number | undefined
-  /** Since a delivery was last done with; undefined where none was. Milliseconds. */
-  readonly sinceProgressMs: number | undefined
-  /** Messages that wait in its queue; undefined where the queue is this consumer's alone. Rejects with `ConnectionError`, `TopologyError`. */
-  lag(): Promise<number | undefined>
-  /**
-   * Cancels, finishes what it holds, and at the deadline aborts the handlers' signals and gives back the rest. Resolves
-   * with the number given back. May be called twice.
-   */
-  stop(options?: { readonly deadlineMs?: number }): Promise<number>
-}
+  /** Of an outbox. */
+  | ({ readonly type: 'relay' } & RelayFailure)
 
 const diagnostics = channel('omnibus:bus')
-
-/** Aborted handlers get this long to end by themselves before their messages are given back. Milliseconds. */
-const LAST_WORDS_MS = 500
 
 export class Bus {
   readonly #connection: Connection
@@ -68,6 +48,7 @@ export class Bus {
   readonly #results: ResultStore | undefined
   readonly #options: BusOptions
   readonly #running = new Set<RunningConsumer>()
+  readonly #relays: Relay[] = []
   #declared: Promise<unknown> | undefined
   #closed: Promise<void> | undefined
 
@@ -79,7 +60,11 @@ export class Bus {
       if (event.type === 'down' && event.purpose === 'consume') this.#caller.lost()
       this.#report({ type: 'connection', event })
     })
-    this.#caller = new TaskCaller({ connection: this.#connection, results, source: options.source ?? 'omnibus' })
+    this.#caller = new TaskCaller({ connection: this.#connection, results, source: this.#source })
+  }
+
+  get #source(): string {
+    return this.#options.source ?? 'omnibus'
   }
 
   /** Every link to the broker that is needed is up. */
@@ -104,17 +89,16 @@ export class Bus {
    */
   async publish<Input>(event: Event<Input, unknown>, data: NoInfer<Input>, options: PublishEventOptions = {}): Promise<Published> {
     if (this.#closed) throw new ClosedError('The bus is closed')
-    if ((event as { kind?: unknown } | undefined)?.kind !== 'event')
-      throw new ConfigError('publish()', [{ path: 'event', expected: 'an event made by event()', got: show(event) }])
+    checkPublish(event, options)
     await validate(event, data)
-    const { delayMs = 0 } = options
-    if (!Number.isSafeInteger(delayMs) || delayMs < 0)
-      throw new ConfigError('publish()', [{ path: 'delayMs', expected: 'whole milliseconds from 0', got: show(delayMs) }])
+    return this.#send(propertiesOf(event as Event<never, unknown>, this.#source, systemClock.wall(), options), data, options)
+  }
+
+  async #send(properties: EventProperties, data: unknown, options: PublishEventOptions): Promise<Published> {
     const { compression, deadlineMs = 10_000, signal } = options
     const endsAt = systemClock.monotonic() + deadlineMs
-    const properties = propertiesOf(event as Event<never, unknown>, this.#options.source ?? 'omnibus', systemClock.wall(), options)
     await this.#declareWithin(deadlineMs, properties.messageId)
-    const { routed } = await this.#connection.publish(event.exchange.name, event.routingKey, data, {
+    const { routed } = await this.#connection.publish(eventsExchange.name, properties.type, data, {
       ...properties,
       // A fact that nobody wants to hear is no error.
       mandatory: false,
@@ -123,6 +107,33 @@ export class Bus {
       ...(signal && { signal }),
     })
     return { id: properties.messageId, routed }
+  }
+
+  /**
+   * Events in step with a database: they are written in the transaction that their publisher is given, and sent when it is committed. This
+   * bus sends them, as does every other with this outbox, one at a time and as often as it takes; the consumers' inboxes see to the rest.
+   * Throws `ConfigError`.
+   */
+  outbox<Transaction>(outbox: Outbox<Transaction>): OutboxPublisher<Transaction> {
+    if (this.#closed) throw new ClosedError('The bus is closed')
+    if (typeof outbox?.relay !== 'function')
+      throw new ConfigError('outbox()', [{ path: 'outbox', expected: 'an outbox, such as postgresOutbox(pool)', got: show(outbox) }])
+    this.#relays.push(
+      new Relay({
+        outbox,
+        publish: (properties, data) => this.#send(properties, data, {}),
+        onFailure: (failure) => this.#report({ type: 'relay', ...failure }),
+        clock: systemClock,
+      }),
+    )
+    return {
+      publish: async (transaction, event, data, options = {}) => {
+        checkPublish(event, options)
+        const { id, text } = await storedText(event, data, { source: this.#source, now: systemClock.wall(), options })
+        await outbox.add(transaction, text)
+        return { id }
+      },
+    }
   }
 
   /**
@@ -158,7 +169,7 @@ export class Bus {
       definition,
       connection: this.#connection,
       results: this.#results,
-      source: this.#options.source ?? 'omnibus',
+      source: this.#source,
       publish: (event, data, options) => this.publish(event as Event<unknown, unknown>, data, options),
       signal: stopping.signal,
       clock: systemClock,
@@ -190,6 +201,10 @@ export class Bus {
     const endsAt = systemClock.monotonic() + deadlineMs
     this.#caller.close()
     await Promise.all([...this.#running].map((running) => running.stop({ deadlineMs })))
+    await settledWithin(
+      Math.max(0, endsAt - systemClock.monotonic()),
+      this.#relays.map((relay) => relay.stop()),
+    )
     await this.#connection.close({ deadlineMs: Math.max(0, endsAt - systemClock.monotonic()) })
     await this.#results?.close()
   }
@@ -230,49 +245,26 @@ export class Bus {
     if (this.#options.onEvent || diagnostics.hasSubscribers) return
     if (event.type === 'connection' && event.event.type === 'down')
       process.emitWarning(`Bus: ${event.event.error.message}`, { code: 'OMNIBUS_BUS_DOWN' })
+    if (event.type === 'relay') process.emitWarning(`Bus: outbox: ${messageOf(event.error)}`, { code: 'OMNIBUS_BUS_OUTBOX' })
     if (event.type === 'message' && !['handled', 'duplicate', 'postponed'].includes(event.outcome.type)) {
       process.emitWarning(`Bus: ${event.event} ${event.id} was ${event.outcome.type} by ${event.queue}`, { code: 'OMNIBUS_BUS_MESSAGE' })
     }
   }
 }
 
-interface Running {
-  readonly consumer: Consumer
-  readonly pipeline: Pipeline
-  readonly lag: RunningConsumer['lag']
-  readonly stopping: AbortController
-  readonly onStopped: () => void
+function checkPublish(event: unknown, { delayMs = 0 }: Pick<PublishEventOptions, 'delayMs'>): void {
+  const problems: Problem[] = []
+  if ((event as { kind?: unknown } | undefined)?.kind !== 'event')
+    problems.push({ path: 'event', expected: 'an event made by event()', got: show(event) })
+  if (!Number.isSafeInteger(delayMs) || delayMs < 0)
+    problems.push({ path: 'delayMs', expected: 'whole milliseconds from 0', got: show(delayMs) })
+  if (problems.length > 0) throw new ConfigError('publish()', problems)
 }
 
-function runningConsumer({ consumer, pipeline, lag, stopping, onStopped }: Running): RunningConsumer {
-  let stopped: Promise<number> | undefined
-  const stop = async (deadlineMs: number): Promise<number> => {
-    const timer = systemClock.after(Math.max(0, deadlineMs - LAST_WORDS_MS), () =>
-      stopping.abort(new ClosedError('The consumer is stopping')),
-    )
-    pipeline.close()
-    const left = await consumer.stop({ deadlineMs })
-    timer.cancel()
-    onStopped()
-    return left
-  }
-  return {
-    get subscribed() {
-      return consumer.subscribed
-    },
-    get inFlight() {
-      return consumer.inFlight
-    },
-    get inHand() {
-      return pipeline.inHand
-    },
-    get oldestMs() {
-      return pipeline.oldestMs
-    },
-    get sinceProgressMs() {
-      return pipeline.sinceProgressMs
-    },
-    lag,
-    stop: ({ deadlineMs = 25_000 } = {}) => (stopped ??= stop(deadlineMs)),
-  }
+async function settledWithin(deadlineMs: number, promises: readonly Promise<unknown>[]): Promise<void> {
+  if (promises.length === 0) return
+  const over = Promise.withResolvers<void>()
+  const timer = systemClock.after(deadlineMs, over.resolve)
+  await Promise.race([Promise.allSettled(promises), over.promise])
+  timer.cancel()
 }

@@ -10,6 +10,7 @@ export function logBuses(log: Log): void {
   subscribe('omnibus:bus', (message) => {
     const event = message as BusEvent
     if (event.type === 'message') return logMessage(log, event)
+    if (event.type === 'relay') return logRelay(log, event)
     const { event: what } = event
     if (what.type === 'up') {
       if (away) log.write('info', 'connected to the bus again')
@@ -29,4 +30,9 @@ function logMessage(log: Log, { outcome, queue, id, attempt, event }: Extract<Bu
   if (outcome.type === 'duplicate') return log.write('debug', `${event} ${id} was handled before`, { queue, attempt })
   const level = outcome.type === 'postponed' ? 'debug' : outcome.type === 'retried' ? 'warn' : 'error'
   log.write(level, `${event} ${id} was ${outcome.type}: ${messageOf(outcome.error)}`, { queue, attempt, error: outcome.error })
+}
+
+function logRelay(log: Log, { error, refused }: Extract<BusEvent, { type: 'relay' }>): void {
+  if (refused === undefined) log.write('warn', `the outbox is kept: ${messageOf(error)}`, { error })
+  else log.write('error', `${refused} is put aside in the outbox: ${messageOf(error)}`, { error })
 }

@@ -15,6 +15,7 @@ import { hangs } from './scenarios/hangs.ts'
 import { frozenPastLease } from './scenarios/leases.ts'
 import { treeKills } from './scenarios/kills.ts'
 import { blackHole, cuts, slowLink } from './scenarios/network.ts'
+import { outboxKills } from './scenarios/outbox.ts'
 import { lockDrop, oneOwner } from './scenarios/ownership.ts'
 import { consumerStorm, gracefulStop, producerKills } from './scenarios/processes.ts'
 import { presence } from './scenarios/presence.ts'
@@ -32,12 +33,14 @@ const REPORT = process.env['OMNIBUS_FAULTS_REPORT']
 /** `fault` is the number all know it by, and what it is; the table has it too. */
 type Scenario<Of extends unknown[]> = readonly [fault: string, run: (...of: [...Of, Scale]) => Promise<Row>]
 
-/** With a database to have effects in. */
+/** With a database to be in step with. */
+const outboxes: readonly Scenario<[Reachable]>[] = hasPostgres() ? [['F2 producers with an outbox killed', outboxKills]] : []
 const duplicates: readonly Scenario<[Reachable]>[] = hasPostgres() ? [['F24 duplicates', effectsOnce]] : []
 
 const scenarios: readonly Scenario<[Victim]>[] = [
   ['F1 consumers killed', consumerStorm],
   ['F2 producers killed', producerKills],
+  ...outboxes,
   ['F3 graceful stop', gracefulStop],
   ['F3 reload and stop, as the broker sees them', presence],
   ['F9 broker killed', brokerKills],

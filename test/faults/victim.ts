@@ -88,7 +88,7 @@ export const rabbit: Kind = {
   available: hasOwnRabbit(),
   // Classic queues, in which RabbitMQ counts no deliveries.
   spared: [...LEASED, 'F22'],
-  longOnly: ['F14'],
+  longOnly: ['F2 producers with', 'F14'],
   async start() {
     const server = await startRabbit()
     const watermark = async (share: string): Promise<void> => void (await server.ctl('set_vm_memory_high_watermark', share))
@@ -117,7 +117,7 @@ export const redis: Kind = {
   available: have('redis-server'),
   // It blocks nobody: where it has no room, it says so to each publish.
   spared: ['F15'],
-  longOnly: ['F3 reload', 'F14', 'F17', 'F40'],
+  longOnly: ['F2 producers with', 'F3 reload', 'F14', 'F17', 'F40'],
   async start() {
     const server = await startRedis([...SAFE, '--user', 'guest', 'on', '>guest', '~*', '&*', '+@all'])
     const url = server.url.replace('//', '//guest:guest@')

@@ -53,7 +53,7 @@ export class World implements AsyncDisposable {
   }
 
   /** A program of `fixtures` on this queue, with a ledger of its name. */
-  spawn(program: 'consumer' | 'effects' | 'poisoned' | 'producer', name: string, env: Record<string, string> = {}): Running {
+  spawn(program: 'consumer' | 'effects' | 'outbox' | 'poisoned' | 'producer', name: string, env: Record<string, string> = {}): Running {
     const file = join(import.meta.dirname, 'fixtures', `${program}.ts`)
     const running = run(process.execPath, [file], {
       label: name,

@@ -1,7 +1,7 @@
 /** An inbox in PostgreSQL, through npm's `pg` or what has its pool's methods. */
 import { HandlerError } from '../../core/errors.ts'
 import type { Inbox, InboxKey } from '../../bus/inbox.ts'
-import { type InboxOptions, readInboxOptions, SWEEP_EVERY, SWEEP_ROWS } from '../inbox-options.ts'
+import { type InboxOptions, readInboxOptions, SWEEP_EVERY, SWEEP_ROWS } from '../options.ts'
 import {
   ensureTable,
   heard,

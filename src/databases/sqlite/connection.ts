@@ -19,14 +19,14 @@ export function opener(subject: string, database: SqliteSource): () => Promise<D
 const BUSY_PAUSE_MS = 20
 
 /** Not SQLite's own waiting, which would hold up the event loop. */
-export async function whenFree(step: () => void, signal: AbortSignal): Promise<void> {
+export async function whenFree(step: () => void, signal?: AbortSignal): Promise<void> {
   for (;;) {
     try {
       return step()
     } catch (error) {
       if (primaryCode(error) !== BUSY) throw error
     }
-    await sleep(1 + Math.random() * BUSY_PAUSE_MS, { signal })
+    await sleep(1 + Math.random() * BUSY_PAUSE_MS, signal && { signal })
   }
 }
 

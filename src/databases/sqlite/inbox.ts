@@ -1,7 +1,7 @@
 /** An inbox in a file of SQLite, on a connection of its own: one transaction at a time, as SQLite has one writer. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Inbox, InboxKey } from '../../bus/inbox.ts'
-import { type InboxOptions, readInboxOptions, SWEEP_EVERY, SWEEP_ROWS } from '../inbox-options.ts'
+import { type InboxOptions, readInboxOptions, SWEEP_EVERY, SWEEP_ROWS } from '../options.ts'
 import { isTransient, opener, type SqliteSource, transient, whenFree } from './connection.ts'
 
 /**

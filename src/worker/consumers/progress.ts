@@ -1,5 +1,5 @@
 /** What consumers tell of their work: how much is in hand and for how long, and how much waits. */
-import type { RunningConsumer } from '../../bus/bus.ts'
+import type { RunningConsumer } from '../../bus/running-consumer.ts'
 import type { UnitStatus } from '../../supervisor/protocol.ts'
 import type { Outcomes } from './outcomes.ts'
 

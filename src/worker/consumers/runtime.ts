@@ -1,5 +1,5 @@
 /** One instance of a consumer: its entry loaded, its bus, its subscriptions. Runs in a process or in a thread alike. */
-import type { RunningConsumer } from '../../bus/bus.ts'
+import type { RunningConsumer } from '../../bus/running-consumer.ts'
 import { type ConsumerDefinition, isConsumerDefinition, isSingle } from '../../bus/consume.ts'
 import { ClosedError, messageOf, WorkerError } from '../../core/errors.ts'
 import { createBus } from '../../index.ts'

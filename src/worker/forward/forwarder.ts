@@ -2,11 +2,12 @@
  * Sends the messages of a queue to a URL: acked when it has taken them. It is subscribed only while the target can be reached, so that
  * messages wait in their queue, and in that of somebody whose target is well, instead of running out of attempts here.
  */
-import type { Bus, RunningConsumer } from '../../bus/bus.ts'
+import type { Bus } from '../../bus/bus.ts'
 import { ANY_TYPE, consume, type ConsumerDefinition, type HandlerContext } from '../../bus/consume.ts'
 import { idOf } from '../../bus/envelope.ts'
 import { Reject, RetryAfter } from '../../bus/outcome.ts'
 import { exponential } from '../../bus/retry.ts'
+import type { RunningConsumer } from '../../bus/running-consumer.ts'
 import type { ResolvedForward } from '../../config/forward.ts'
 import { sleep, systemClock } from '../../core/clock.ts'
 import { decompress } from '../../core/codec-compression.ts'

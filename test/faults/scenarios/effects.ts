@@ -59,25 +59,28 @@ async function publish(connection: Connection, queue: Queue, from: number, to: n
   await Promise.all(copies.map((id) => connection.publish(queue, { id }, { ...properties, messageId: id })))
 }
 
-interface Effects extends AsyncDisposable {
+export interface Effects extends AsyncDisposable {
   /** Of the database, for those that write them. */
   readonly url: string
   total(): Promise<number>
+  ids(): Promise<string[]>
   /** Those that are there more or less often. */
   not(times: number): Promise<string[]>
 }
 
-async function openEffects(): Promise<Effects> {
+/** A new table of them in PostgreSQL. */
+export async function openEffects(): Promise<Effects> {
   const schema = `faults_${randomUUID().replaceAll('-', '')}`
   const url = new URL(await sharedPostgres())
   url.searchParams.set('options', `-c search_path=${schema}`)
   const pool = new pg.Pool({ connectionString: url.href, max: 1 })
   await pool.query(`CREATE SCHEMA ${schema}; CREATE TABLE effects (id text)`)
+  const ids = async (sql: string): Promise<string[]> => (await pool.query<{ id: string }>(sql)).rows.map(({ id }) => id)
   return {
     url: url.href,
-    total: async () => Number((await pool.query<{ total: string }>('SELECT count(*) AS total FROM effects')).rows[0]?.total),
-    not: async (times) =>
-      (await pool.query<{ id: string }>('SELECT id FROM effects GROUP BY id HAVING count(*) <> $1', [times])).rows.map(({ id }) => id),
+    total: async () => (await ids('SELECT id FROM effects')).length,
+    ids: () => ids('SELECT id FROM effects'),
+    not: (times) => ids(`SELECT id FROM effects GROUP BY id HAVING count(*) <> ${times}`),
     [Symbol.asyncDispose]: () => pool.end(),
   }
 }
