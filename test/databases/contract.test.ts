@@ -117,6 +117,8 @@ function contract<Transaction>({ name, available, place }: Database<Transaction>
       const lasting = instance()
       for (let n = 0; n < 150; n++) await lasting.inbox.once(keyOf(`old ${n}`), async () => undefined, never)
       expect(await remembered()).toBe(150)
+      const youngest = Date.now()
+      await waitFor(() => Date.now() > youngest + 10, { what: 'the youngest to be older than the window' })
       const { inbox, write } = instance({ windowMs: 1 })
       await inbox.once(keyOf('sweeps'), async () => undefined, never)
       expect(await remembered()).toBeLessThanOrEqual(1)
