@@ -3,6 +3,7 @@ import { bind, consume, createBus, event, exchange, on, queue, type Message, typ
 import { expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { waitFor } from '../support/wait.ts'
+import { startHolder } from './holder.ts'
 import { bytes, startPeers, type Library, type Told } from './python-peers.ts'
 import { onEachBroker, unique } from './world.ts'
 
@@ -94,6 +95,19 @@ onEachBroker((world) => {
     peers.kill()
     const got = await world.take(held, 5)
     expect(got.map(({ payload, redelivered }) => [payload, redelivered])).toEqual([0, 1, 2, 3, 4].map((n) => [{ n }, true]))
+    await world.connection.delete(held)
+  })
+
+  test.each(['kombu', 'pika'] as const)('what we have not acked when we are killed comes to %s', async (library) => {
+    const held = queue(unique('held'), { type: 'classic' })
+    await world.connection.declare(held)
+    for (let n = 0; n < 5; n++) await world.connection.publish(held, String(n))
+    await using holder = startHolder(world.url, held.name)
+    await waitFor(async () => (await world.connection.inspect(held)).messages === 0, { what: 'all to be held' })
+    holder.signal('SIGKILL')
+    const told = await world.peers.ask<Told[]>(library, 'consume', { name: held.name, count: 5 })
+    const texts = ['0', '1', '2', '3', '4']
+    expect(told.map(({ body }) => body)).toEqual(library === 'pika' ? texts.map(bytes) : texts)
     await world.connection.delete(held)
   })
 

@@ -80,8 +80,10 @@ class Kombu:
                 below.bind_to(name, f"{skipped}0.#")
                 below = exchange
 
-    def publish(self, messages, exchange=None, type="topic"):
+    def publish(self, messages, exchange=None, type="topic", declare=()):
         with self.connect() as connection:
+            for queue in declare:
+                self.queue(**queue)(connection.default_channel).declare()
             producer = kombu.Producer(connection, kombu.Exchange(exchange, type) if exchange else None)
             for message in messages:
                 producer.publish(message.pop("body"), routing_key=message.pop("key"), mandatory=True, **message)

@@ -1,14 +1,12 @@
 /** Kombu at the other end of a Redis, with and without a key prefix: what either side writes the other reads, and what one leaves unacked the other takes. */
-import { join } from 'node:path'
 import { bind, connect, type Connection, type Delivery, exchange, queue } from 'omnibus'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { have } from '../support/packages.ts'
-import { run } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 import { type PythonPeers, type Told, startPeers } from './python-peers.ts'
-import { sent, written } from './virtual-messages.ts'
+import { startHolder } from './holder.ts'
+import { sent, written } from './messages.ts'
 import { unique } from './world.ts'
 
 /** Both sides' visibility timeout. Seconds. */
@@ -144,10 +142,7 @@ describe.runIf(have('redis-server', 'python3-kombu', 'python3-redis', 'python3-p
       await connection.declare(other!)
       const messages = ['a', 'b', 'c']
       for (const key of messages) await connection.publish(topic, key, key)
-      await using killed = run(process.execPath, [join(import.meta.dirname, '../faults/fixtures/consumer.ts')], {
-        label: 'killed',
-        env: { URL: url, QUEUE: one!.name, LEDGER: join(tempDir('ledger'), 'killed'), HANDLE_MS: '600000' },
-      })
+      await using killed = startHolder(url, one!.name)
       await waitFor(async () => (await counts(one!.name))[0] === 0 && (await held()) === 3, { what: 'all to be held' })
       // While it lives, its handlers may take longer than Kombu's patience.
       const first = await takenAt('ZRANGE')

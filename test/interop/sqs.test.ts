@@ -6,8 +6,12 @@ import { type SqsEmulator, startSqs } from '../support/sqs.ts'
 import { waitFor } from '../support/wait.ts'
 import { type PythonPeers, type Told, startPeers } from './python-peers.ts'
 import { startQueryFront } from '../support/sqs-query.ts'
-import { sent, written } from './virtual-messages.ts'
+import { startHolder } from './holder.ts'
+import { sent, written } from './messages.ts'
 import { unique } from './world.ts'
+
+/** How long either side holds what it does not ack. Seconds. */
+const VISIBLE_S = 2
 
 describe.runIf(have('python3-kombu', 'python3-boto3', 'python3-pycurl', 'python3-pika')).each([true, false])(
   'Kombu on SQS, base64 %s',
@@ -22,7 +26,13 @@ describe.runIf(have('python3-kombu', 'python3-boto3', 'python3-pycurl', 'python3
       connection = connect(`${emulator.url}&sqs_base64_encoding=${base64}`)
       front = await startQueryFront(emulator.endpoint)
       // Kombu asks for a whole long poll where nothing is there.
-      const options = { region: 'us-east-1', is_secure: false, wait_time_seconds: 1, sqs_base64_encoding: base64, visibility_timeout: 2 }
+      const options = {
+        region: 'us-east-1',
+        is_secure: false,
+        wait_time_seconds: 1,
+        sqs_base64_encoding: base64,
+        visibility_timeout: VISIBLE_S,
+      }
       peers = await startPeers(`sqs://key:secret@${front.host}`, options)
     })
     afterAll(async () => {
@@ -68,15 +78,20 @@ describe.runIf(have('python3-kombu', 'python3-boto3', 'python3-pycurl', 'python3
       const topic = exchange(unique('topic'), { type: 'topic' })
       const theirs = { name: unique('theirs'), exchange: topic.name, type: 'topic', key: 'a.*' }
       await peers.ask('kombu', 'declare', theirs)
-      // Kombu's bindings are in its process: ours is made of both declarations.
+      // Kombu's bindings are in its connection: ours is made of both declarations.
       await connection.declare(queue(theirs.name, { bindings: [bind(topic, theirs.key)] }))
       await connection.publish(topic, 'a.b', 'ours')
       expect((await peers.ask<Told[]>('kombu', 'consume', { ...theirs, count: 1 })).map(({ body, key }) => [body, key])).toEqual([
         ['ours', 'a.b'],
       ])
+      const messages = [{ key: 'a.c', body: 'theirs' }]
+      await peers.ask('kombu', 'publish', { exchange: topic.name, type: 'topic', messages, declare: [theirs] })
+      expect((await take(theirs.name, 1)).map((got) => [got.payload, got.exchange, got.routingKey])).toEqual([
+        ['theirs', topic.name, 'a.c'],
+      ])
     })
 
-    test.runIf(base64)('leaves what it has not acked to us, and takes what we give back', async () => {
+    test.runIf(base64)('leaves to us what it has not acked, and takes what we give back or hold when we are killed', async () => {
       const name = unique('held')
       await peers.ask('kombu', 'declare', { name })
       await connection.publish('', name, { n: 1 })
@@ -84,14 +99,22 @@ describe.runIf(have('python3-kombu', 'python3-boto3', 'python3-pycurl', 'python3
         region: 'us-east-1',
         is_secure: false,
         wait_time_seconds: 1,
-        visibility_timeout: 2,
+        visibility_timeout: VISIBLE_S,
       })
       expect(await holder.ask('kombu', 'hold', { name, count: 1 })).toEqual([{ n: 1 }])
       holder.kill()
       const again = await waitFor(() => connection.get(name), { what: "the message, when Kombu's visibility timeout is over" })
       expect(again.redelivered).toBe(true)
       await again.release()
-      expect((await peers.ask<Told[]>('kombu', 'consume', { name, count: 1 })).map(({ body }) => body)).toEqual([{ n: 1 }])
+      const takes = async (): Promise<unknown[]> =>
+        (await peers.ask<Told[]>('kombu', 'consume', { name, count: 1 })).map(({ body }) => body)
+      expect(await takes()).toEqual([{ n: 1 }])
+
+      await connection.publish('', name, { n: 2 })
+      await using ours = startHolder(`${emulator.url}&lease_seconds=${VISIBLE_S}`, name)
+      await waitFor(async () => (await connection.inspect(name)).messages === 0, { what: 'it to be held' })
+      ours.signal('SIGKILL')
+      expect(await takes()).toEqual([{ n: 2 }])
     })
   },
 )

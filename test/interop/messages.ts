@@ -1,4 +1,4 @@
-/** Bodies and properties in Kombu's virtual message, as both sides write them on brokers that carry nothing but texts. */
+/** Bodies and properties that Kombu writes and we read, and the other way round, on every broker. */
 import { gzipSync } from 'node:zlib'
 import type { MessageProperties, PublishOptions } from 'omnibus'
 import { bytes } from './python-peers.ts'
@@ -10,9 +10,18 @@ const at = Date.UTC(2026, 0, 2, 3, 4, 5)
 /** What Kombu is told to send, what our payload is, and some of our properties. */
 export const written: [what: string, message: Record<string, unknown>, payload: unknown, properties?: MessageProperties][] = [
   ['JSON', { body: { n: 1, text: 'grüße' } }, { n: 1, text: 'grüße' }, { contentType: 'application/json', persistent: true }],
+  [
+    'JSON with what 5.2 has a text for',
+    { body: { at: { $: 'datetime', value: '2026-01-02T03:04:05+00:00' } } },
+    { at: '2026-01-02T03:04:05Z' },
+  ],
   ['a text', { body: 'grüße 🎬' }, 'grüße 🎬', { contentType: 'text/plain', contentEncoding: 'utf-8' }],
+  ['a text in another charset', { body: 'grüße', content_type: 'text/plain', content_encoding: 'latin-1' }, 'grüße'],
+  ['a text in UTF-16', { body: 'grüße', content_type: 'text/plain', content_encoding: 'utf-16-le' }, 'grüße'],
+  ['nothing', { body: '', content_type: 'text/plain', content_encoding: 'utf-8' }, ''],
   ['bytes', { body: bytes(binary) }, binary, { contentType: 'application/data', contentEncoding: 'binary' }],
   ['gzip', { body: long, compression: 'gzip' }, long, { headers: { compression: 'application/x-gzip' } }],
+  ['zlib by its other name', { body: 'grüße', compression: 'zlib' }, 'grüße'],
   ['real gzip', { body: bytes(gzipSync('"zipped"')), content_type: 'application/json', headers: { compression: 'gzip' } }, 'zipped'],
   ['compressed bytes', { body: bytes(binary), compression: 'gzip' }, binary],
   [
