@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { have } from '../support/packages.ts'
 import { freePort } from '../support/ports.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startRedisCluster } from '../support/redis-cluster.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -177,25 +178,15 @@ describe.runIf(have('redis-server'))('a client of several servers', { timeout: 9
   })
 
   test('of ioredis for a cluster leads to the node with the keys', async () => {
-    const node = (bus: number) => start(['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--cluster-config-file', 'nodes.conf'])
-    const ports = [await freePort(), await freePort()] as const
-    const [one, two] = [await node(ports[0]), await node(ports[1])]
-    await one.command('CLUSTER', 'ADDSLOTSRANGE', '0', '8000')
-    await two.command('CLUSTER', 'ADDSLOTSRANGE', '8001', '16383')
-    await two.command('CLUSTER', 'MEET', '127.0.0.1', String(one.port), String(ports[0]))
-    for (const each of [one, two])
-      await waitFor(async () => String(await each.command('CLUSTER', 'INFO')).includes('cluster_state:ok'), {
-        what: 'the cluster to be one',
-      })
-    const cluster = new Cluster([{ host: '127.0.0.1', port: one.port }])
+    await using servers = await startRedisCluster(2)
+    const [, other] = servers.nodes
+    const cluster = new Cluster([{ host: '127.0.0.1', port: other!.port }])
     onTestFinished(() => cluster.disconnect())
     const broker = redisWith(cluster, { global_keyprefix: '{t}.' })
     await exchanged(broker, 'a')
-    // By a node that has not the keys, too.
-    const slot = Number(await one.command('CLUSTER', 'KEYSLOT', '{t}.'))
-    const other = slot <= 8_000 ? two : one
-    await exchanged(redisWith(io({ port: other.port, keyPrefix: '{t}.' })), 'b')
-    await exchanged(redisWith(createClient({ socket: { port: other.port } }), { global_keyprefix: '{t}.' }), 'c')
+    // By the node that has not the keys, too.
+    await exchanged(redisWith(io({ port: other!.port, keyPrefix: '{t}.' })), 'b')
+    await exchanged(redisWith(createClient({ socket: { port: other!.port } }), { global_keyprefix: '{t}.' }), 'c')
     const without = connect(redisWith(cluster))
     await expect(without.ready()).rejects.toThrow(/hash tag/)
     await without.close()

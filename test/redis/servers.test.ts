@@ -1,9 +1,8 @@
-/** Redis as more than one server: the one that has our keys is found, and found again. */
+/** Sentinels: the server that has our keys is found, and found again. */
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Subject } from '../../src/testing/conformance/subject.ts'
 import { createRedisTransport } from '../../src/transports/redis/index.ts'
 import { have } from '../support/packages.ts'
-import { freePorts } from '../support/ports.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -21,23 +20,6 @@ function subjectAt(url: string): Subject {
 }
 
 describe.runIf(have('redis-server'))('a session', () => {
-  it('goes on to the node of a cluster that has its keys, which have one hash tag or are refused', async () => {
-    const [one, two] = await freePorts(2)
-    const node = (port = 0): Promise<RedisServer> =>
-      start(['--save', '', '--cluster-enabled', 'yes', '--cluster-port', String(port), '--cluster-config-file', 'nodes.conf'])
-    const [owner, other] = [await node(one), await node(two)]
-    await owner.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
-    await other.command('CLUSTER', 'MEET', '127.0.0.1', String(owner.port), String(one))
-    await waitFor(async () => String(await other.command('CLUSTER', 'INFO')).includes('cluster_state:ok'), {
-      what: 'the cluster to be one',
-    })
-    const subject = subjectAt(`${other.url}?global_keyprefix={t}:`)
-    const name = await subject.declared()
-    await subject.send(name, 'a', 'b')
-    expect(await subject.drain(name)).toEqual(['a', 'b'])
-    await expect(createOn(other.url)).rejects.toThrow(/hash tag/)
-  })
-
   it('asks a Sentinel for the master, and the one that follows it', async () => {
     const [first, second] = [await start(['--save', '']), await start(['--save', ''])]
     const config = [

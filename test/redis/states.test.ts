@@ -1,8 +1,11 @@
 /** A Redis that serves nobody for a while, or not here: it is named, and what it kept is there once it serves again. */
-import { connect, type ConnectionError, consume, createBus, event, on, queue } from 'omnibus'
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { connect, type ConnectionError, type ConnectionEvent, consume, createBus, event, on, queue } from 'omnibus'
 import { afterEach, describe, expect, test } from 'vitest'
 import { have } from '../support/packages.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { tempDir } from '../support/run-folder.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -54,6 +57,47 @@ describe.runIf(have('redis-server'))('a Redis', { timeout: 90_000 }, () => {
     await server.command('REPLICAOF', '127.0.0.1', '1')
     expect(await refusal(server.url)).toMatchObject({ fatal: false, message: expect.stringMatching(/replica/) })
     await server.command('REPLICAOF', 'NO', 'ONE')
+    expect(await takeOne(server.url)).toBe('kept')
+  })
+
+  test('that becomes a replica under us: named, and what was published and in hand is there once it is none', async () => {
+    const server = await start()
+    const downs: string[] = []
+    const onEvent = (each: ConnectionEvent): void => void (each.type === 'down' && downs.push(each.error.message))
+    await using connection = connect(server.url, { deadlineMs: 60_000, backoff: { minMs: 50, maxMs: 200 }, onEvent })
+    const handled: unknown[] = []
+    const demoted = Promise.withResolvers<void>()
+    await connection.consume(target, async (delivery) => {
+      await demoted.promise
+      if (await delivery.ack()) handled.push(delivery.payload)
+    })
+    await connection.publish(target, 'in hand')
+    await waitFor(async () => (await server.command('HLEN', 'unacked')) === 1, { what: 'it to be in hand' })
+    await server.command('REPLICAOF', '127.0.0.1', '1')
+    demoted.resolve()
+    const published = connection.publish(target, 'meanwhile')
+    await waitFor(() => downs.length > 1, { what: 'both links to be told' })
+    expect(downs.filter((text) => !text.includes('replica'))).toEqual([])
+    await server.command('REPLICAOF', 'NO', 'ONE')
+    await published
+    await waitFor(() => handled.length === 2, { what: 'both' })
+    expect(new Set(handled)).toEqual(new Set(['in hand', 'meanwhile']))
+  })
+
+  test('that cannot save: named, and used once it can', async () => {
+    const folder = tempDir('redis-unsaved')
+    const server = await start('--dir', folder, '--save', '3600 1')
+    await publish(server, 'kept')
+    // A folder with something in it, which no file can replace.
+    const inTheWay = join(folder, 'dump.rdb', 'way')
+    mkdirSync(inTheWay, { recursive: true })
+    await server.command('BGSAVE')
+    const failed = async (): Promise<boolean> => String(await server.command('INFO', 'persistence')).includes('rdb_last_bgsave_status:err')
+    await waitFor(failed, { what: 'a save to fail' })
+    expect(await refusal(server.url)).toMatchObject({ fatal: false, message: expect.stringContaining('takes no writes') })
+    rmSync(join(folder, 'dump.rdb'), { recursive: true })
+    await server.command('BGSAVE')
+    await waitFor(async () => !(await failed()), { what: 'a save' })
     expect(await takeOne(server.url)).toBe('kept')
   })
 

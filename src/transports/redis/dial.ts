@@ -11,6 +11,8 @@ export interface DialOptions extends Omit<ConnectRequest, 'sentOn'> {
 export interface Dialled {
   readonly client: Client
   readonly address: Address
+  /** It is a node of one. */
+  readonly cluster: boolean
   /** Makes another connection to the same server, unless the signal is aborted first. */
   readonly beside: (signal: AbortSignal) => Promise<Client>
 }
@@ -28,8 +30,8 @@ export async function dial({ connector, ...options }: DialOptions): Promise<Dial
     const client = await connector(request)
     const destroy = (): void => client.destroy()
     try {
-      await unlessGivenUp(options.signal, destroy, () => greet(client, address))
-      return { client, address, beside: (signal) => connector({ ...request, signal }) }
+      const cluster = await unlessGivenUp(options.signal, destroy, () => greet(client, address))
+      return { client, address, cluster, beside: (signal) => connector({ ...request, signal }) }
     } catch (error) {
       destroy()
       const [, host, port] = /^MOVED \d+ (.*):(\d+)$/.exec((error as Error).message) ?? []
@@ -40,19 +42,20 @@ export async function dial({ connector, ...options }: DialOptions): Promise<Dial
   }
 }
 
-/** Rejects where this server cannot serve us, and with its own `MOVED` where another one of its cluster does. */
-async function greet(client: Client, address: Address): Promise<void> {
+/** Whether it is of a cluster. Rejects where this server cannot serve us, and with its own `MOVED` where another one of its cluster does. */
+async function greet(client: Client, address: Address): Promise<boolean> {
   const { prefix } = address.names
   const { version, mode } = fieldsOf(await client.command(['HELLO']))
   const refuse = (problem: string): ConnectionError => new ConnectionError(`${describe(address)}: ${problem}`, { fatal: true })
   if (Number.parseInt(String(version), 10) < OLDEST)
     throw refuse(`it is version ${String(version)}; Redis ${OLDEST} or Valkey 7.2 at least is needed`)
   if (mode === 'sentinel') throw refuse('it is a Sentinel, whose URL is sentinel://host:26379/0?master_name=NAME')
-  if (mode !== 'cluster') return
+  if (mode !== 'cluster') return false
   if (!/\{[^}]+\}/.test(prefix)) {
     throw refuse('it is a cluster, where all keys need one hash tag: global_keyprefix={name}. here, and for Kombu the same')
   }
   await client.command(['EXISTS', `${prefix}_omnibus.sessions`])
+  return true
 }
 
 /** Asks the Sentinel of the URL; the next one in the URL is tried by whoever opens sessions. */

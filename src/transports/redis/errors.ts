@@ -1,11 +1,18 @@
 /** What Redis refuses, by name. Its errors begin with a word in capitals. */
 import { ConnectionError, messageOf, TopologyError } from '../../core/errors.ts'
 
+const IN_WORDS: readonly (readonly [string, string])[] = [
+  ["The user executing the script can't", 'NOPERM'],
+  ['Script attempted to access a non local key in a cluster node', 'TRYAGAIN'],
+  ['while the cluster is down', 'CLUSTERDOWN'],
+]
+
 /** The first word of an error reply, such as `WRONGTYPE`; '' for anything else. */
 export function wordOf(error: unknown): string {
   const text = messageOf(error)
-  // A script's own rights are told in words.
-  if (text.startsWith("ERR The user executing the script can't")) return 'NOPERM'
+  // What goes wrong inside a script is told in words.
+  const [, word] = IN_WORDS.find(([words]) => text.includes(words)) ?? []
+  if (word !== undefined) return word
   return /^[A-Z]{2,}\b/.exec(text)?.[0] ?? ''
 }
 
@@ -13,7 +20,7 @@ export function wordOf(error: unknown): string {
 const FATAL = ['WRONGPASS', 'NOAUTH', 'NOPROTO']
 
 /** It is there, and will take us in a moment. */
-const SOON_OVER = ['LOADING']
+const SOON_OVER = ['LOADING', 'ASK', 'TRYAGAIN', 'MOVED']
 
 const explained: Readonly<Record<string, string>> = {
   WRONGPASS: 'the user name or the password is wrong',
@@ -23,7 +30,9 @@ const explained: Readonly<Record<string, string>> = {
   LOADING: 'it is still reading its data from disk',
   MASTERDOWN: 'it is a replica whose master is away',
   CLUSTERDOWN: 'its cluster is down',
-  MOVED: 'the keys lie on another node of a cluster, which the URL must name',
+  ASK: 'the keys are moving to another node of its cluster',
+  TRYAGAIN: 'the keys are moving to another node of its cluster',
+  MOVED: 'the keys lie on another node of its cluster',
   CROSSSLOT: 'the keys lie in several slots of a cluster: give all of them one by a prefix with a hash tag, global_keyprefix={name}.',
   OOM: 'it is out of memory',
   MISCONF: 'it takes no writes, since it cannot save them',

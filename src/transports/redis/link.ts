@@ -40,7 +40,7 @@ export class Link {
   private constructor(options: LinkOptions, dialled: Dialled) {
     const { answerWithinMs, clock } = options
     this.#options = options
-    this.#scripts = scripts(options.address.names)
+    this.#scripts = scripts(options.address.names, dialled.cluster)
     this.#dialled = dialled
     this.#client = dialled.client
     this.pace = { up: new Pace(clock, answerWithinMs), down: new Pace(clock, answerWithinMs) }

@@ -51,9 +51,9 @@ export interface Script {
 }
 
 /** All scripts for one set of names. With too little memory Redis refuses `publish` alone: taking and settling make room. */
-export function scripts(names: Names): Readonly<Record<ScriptName, Script>> {
+export function scripts(names: Names, cluster: boolean): Readonly<Record<ScriptName, Script>> {
   const entries = Object.entries(bodies).map(([name, body]) => {
-    const source = library(names, name === 'publish' ? '' : 'allow-oom') + body
+    const source = library(names, name === 'publish' ? '' : 'allow-oom', cluster) + body
     return [name, { source, sha: createHash('sha1').update(source).digest('hex') }] as const
   })
   return Object.fromEntries(entries) as Record<ScriptName, Script>

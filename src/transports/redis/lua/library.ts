@@ -8,10 +8,16 @@ const quoted = (text: string): string => `"${[...Buffer.from(text)].map((byte) =
 const LETTERS_LOCK_MS = 5_000
 
 /**
+ * While its slot moves to another node, a key that is not here may be there: a script would end at the first one, half done. So it ends
+ * before it has begun, at one that is nowhere.
+ */
+const UNLESS_MOVING = `redis.call('EXISTS', OURS .. 'nothing')`
+
+/**
  * Put before each script. `S` is the session that calls. Times are Redis' own, in milliseconds. Scripts read and write keys that
  * they find out about as they run, which a cluster allows where all of them lie in one slot: one hash tag in the prefix.
  */
-export const library = (names: Names, flags: string): string => `#!lua flags=${flags}
+export const library = (names: Names, flags: string, cluster: boolean): string => `#!lua flags=${flags}
 local P, SEP, UNACKED, INDEX = ${[names.prefix, names.sep, names.prefix + names.unackedKey, names.prefix + names.unackedIndexKey].map(quoted).join(', ')}
 local STEPS = {${names.prioritySteps.join(', ')}}
 local S = ARGV[1]
@@ -19,6 +25,7 @@ local OURS = P .. '_omnibus.'
 local QUEUES, EXCHANGES, SESSIONS, DUE, EXPIRES, LETTERS =
   OURS .. 'queues', OURS .. 'exchanges', OURS .. 'sessions', OURS .. 'due', OURS .. 'expires', OURS .. 'letters'
 local LETTERS_LOCK_MS = ${LETTERS_LOCK_MS}
+${cluster ? UNLESS_MOVING : ''}
 ${String.raw`
 local call = redis.call
 local time = call('TIME')
