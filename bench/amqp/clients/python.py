@@ -1,4 +1,4 @@
-"""`python.py CLIENT OPERATION URL QUEUE IN-FLIGHT COUNT`: as run-client.ts, for Kombu and pika."""
+"""`python.py CLIENT OPERATION URL QUEUE IN-FLIGHT COUNT [TRANSPORT-OPTIONS]`: as run-client.ts, for Kombu and pika."""
 
 import json
 import resource
@@ -7,6 +7,8 @@ import time
 
 CLIENT, OPERATION, URL, QUEUE = sys.argv[1:5]
 IN_FLIGHT, COUNT = int(sys.argv[5]), int(sys.argv[6])
+# Kombu's, in JSON.
+TRANSPORT_OPTIONS = json.loads(sys.argv[7]) if len(sys.argv) > 7 else {"confirm_publish": True}
 ID = "b7e0c3de-5f0a-4a57-9df5-2a4a3a0a9c11"
 FRAMING = len(json.dumps({"id": ID, "text": ""}, separators=(",", ":")))
 PAYLOAD = {"id": ID, "text": "x" * (int(QUEUE.rsplit(".", 1)[-1]) - FRAMING)}
@@ -44,7 +46,7 @@ def kombu(meter):
     from kombu import Connection, Queue
 
     queue = Queue(QUEUE, durable=True)
-    with Connection(URL, transport_options={"confirm_publish": True}) as connection:
+    with Connection(URL, transport_options=TRANSPORT_OPTIONS) as connection:
         if OPERATION == "publish":
             # One at a time: Kombu waits for each confirm.
             producer = connection.Producer(serializer="json")
