@@ -28,8 +28,8 @@ export async function outboxKills(victim: Reachable, scale: Scale): Promise<Row>
   const producers = [start(WAYS[0]), start(WAYS[1])]
   for (let kill = 0; kill < kills; kill++) {
     const [before, at] = [came.size, kill % 2]
-    await producers[at]!.line('producing')
     if (WAYS[kill % WAYS.length] === '') {
+      await producers[at]!.line('producing')
       await waitFor(() => came.size > before + Math.random() * BATCH, { what: 'events to come', deadlineMs: 60_000, everyMs: 5 })
       producers[at]!.signal('SIGKILL')
     }
