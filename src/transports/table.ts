@@ -47,6 +47,9 @@ export function resultStoreAt(text: string): ResultStore {
       const watching = loaded.then((store) => store.watch(id, onText))
       return { begun: watching.then(({ begun }) => begun), stop: () => void watching.then((watch) => watch.stop()).catch(() => undefined) }
     },
+    expectParts: async (...args) => (await loaded).expectParts(...args),
+    addPart: async (...args) => (await loaded).addPart(...args),
+    forgetParts: async (...args) => (await loaded).forgetParts(...args),
     close: async () => (await loaded.catch(() => undefined))?.close(),
   }
 }

@@ -54,6 +54,29 @@ const rows: readonly Row[] = [
     withEmbed({ chain: [{ ...group, kwargs: { tasks: 3 } }] }),
     'Expected tasks of a Celery task as a list, got 3',
   ],
+  [
+    'a chord that nobody can count',
+    { headers: { group: 'g' }, ...withEmbed({ chord: signature }) },
+    'A chord of Celery needs results in Redis on both sides',
+  ],
+  [
+    'a chord of more than tasks',
+    withEmbed({
+      chain: [
+        {
+          ...signature,
+          subtask_type: 'chord',
+          kwargs: { header: [{ ...signature, subtask_type: 'chord', kwargs: { header: [], body: signature } }], body: signature },
+        },
+      ],
+    }),
+    'A chord in the chain of a Celery task is of more than tasks and chains of tasks',
+  ],
+  [
+    'a chord without its body',
+    withEmbed({ chain: [{ ...signature, subtask_type: 'chord', kwargs: { header: [] } }] }),
+    'Expected chain of a Celery task as a signature, which names a task, got nothing',
+  ],
   ['an id that is a number', { headers: { id: 7 } }, 'Expected id in the headers of a Celery task as a text, got 7'],
   ['no id', { headers: { id: null } }, 'Expected id in the headers of a Celery task as a text, got null'],
   ['no task', { headers: { task: null } }, 'Expected task in the headers of a Celery task as a text, got null'],

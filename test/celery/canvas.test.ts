@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Bus, type BusEvent, connect, consume, createBus, on, queue, Reject, task, type TaskMessage } from '../../src/index.ts'
 import { unique } from '../bus/brokers.ts'
+import { resultStoreAt } from '../../src/transports/table.ts'
 import type { Running } from '../support/process.ts'
 import { waitFor } from '../support/wait.ts'
 import { brokers, type Meeting } from './brokers.ts'
@@ -42,6 +43,7 @@ describe.each(both)('on $name', (broker) => {
             served.push(call)
             return call.args.reduce<number>((sum, n) => sum + Number(n), 0)
           }),
+          on(task('total'), ({ args: [numbers, more = 0] }) => (numbers as number[]).reduce((sum, n) => sum + n, Number(more))),
           on(task('fails'), ({ args }) => {
             throw new Reject(`refused ${String(args[0])}`)
           }),
@@ -95,6 +97,53 @@ describe.each(both)('on $name', (broker) => {
     test.each(canvases)('%s', async (_, canvas, value) => {
       expect(await caller.run(canvas())).toMatchObject({ result: { value } })
     })
+
+    const header = [ours('add', [1]), theirs('math.add', [2, 0]), ours('add', [3])]
+    const headerAfterOurs = [ours('add', [1]), theirs('math.add', [2]), ours('add', [3])]
+    const inChain: Canvas = { chain: [theirs('math.add', [10, 0]), ours('add', [1])] }
+    const afterOurs: Canvas = { chain: [theirs('math.add', [10]), ours('add', [1])] }
+    const chords: [what: string, canvas: Canvas, value: unknown][] = [
+      ['of both sides, with a body of ours', { chord: [header, ours('total')] }, 6],
+      ['of both sides, with a body of theirs', { chord: [header, theirs('total', [10])] }, 16],
+      ['of chains, with one after it', { chain: [{ chord: [[inChain, ours('add', [2])], theirs('total')] }, ours('add', [100])] }, 113],
+      [
+        'begun by ours, with more after it',
+        { chain: [ours('add', [1]), { group: headerAfterOurs }, theirs('total'), ours('add', [100])] },
+        109,
+      ],
+      [
+        'begun by ours, of chains',
+        { chain: [ours('add', [1]), { group: [afterOurs, ours('add', [5])] }, ours('total'), theirs('math.add', [100])] },
+        118,
+      ],
+    ]
+    test.runIf(broker.name === 'Redis').each(chords)('a chord %s', async (_, canvas, value) => {
+      expect(await caller.run(canvas)).toMatchObject({ result: { value } })
+    })
+
+    const failing: [what: string, header: Canvas[], bodyQueue: string, message: unknown][] = [
+      ['task', [theirs('math.add', [1, 1]), ours('fails', ['it'])], here, /^Dependency [0-9a-f-]{36} raised Reject\("refused it"\)$/],
+      ['chain', [{ chain: [ours('fails', ['it']), theirs('math.add', [1])] }, ours('add')], here, /^Dependency .* raised Reject/],
+      ['body', [ours('add', [1]), ours('add', [1])], unique('nowhere'), /^Callback error: no queue "nowhere.* for total/],
+    ]
+    test.runIf(broker.name === 'Redis').each(failing)(
+      'a chord whose %s fails tells whoever waits for its body',
+      async (_, parts, at, message) => {
+        const [id, errorId] = [unique('body'), unique('error')]
+        const body = ours('total', [], {
+          options: { queue: at, task_id: id },
+          link_error: [theirs('told', [], { options: { task_id: errorId } })],
+        })
+        await caller.run({ chord: [parts, body] }, { wait: 0 })
+        await using store = new AsyncDisposableStack()
+        const results = resultStoreAt(meeting.results ?? '')
+        store.defer(() => results.close())
+        const told = await new Promise<string>((resolve) => results.watch(id, resolve))
+        const result = { exc_type: 'ChordError', exc_module: 'celery.exceptions', exc_message: [expect.stringMatching(message as RegExp)] }
+        expect(JSON.parse(told)).toMatchObject({ status: 'FAILURE', result })
+        await worker.line(new RegExp(`told\\[${errorId}\\] succeeded in .*: \\('${id}',\\)`))
+      },
+    )
 
     test('each knows the first of its chain, and the one before it', async () => {
       await caller.run({ chain: [ours('add', [1]), ours('add', [1]), ours('add', [1])] })

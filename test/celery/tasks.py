@@ -55,6 +55,11 @@ def nothing():
     return None
 
 
+@app.task(name="total")
+def total(numbers, more=0):
+    return sum(numbers) + more
+
+
 @app.task(name="told")
 def told(*args):
     return args

@@ -1,7 +1,7 @@
 /** Tells those who wait for a task what has become of it: in the store of results or, as Celery's rpc:// backend, in a queue of theirs. */
 import type { Connection } from '../../core/connection.ts'
 import type { Delivery } from '../../core/delivery.ts'
-import { PublishError } from '../../core/errors.ts'
+import { CodecError, PublishError } from '../../core/errors.ts'
 import type { ResultStore } from '../../core/results.ts'
 import type { TaskResult } from './result.ts'
 import type { TaskSignature } from './signature.ts'
@@ -20,7 +20,13 @@ export interface Asker {
 }
 
 /** For the store to keep a result. Milliseconds. */
-const PUT_MS = 10_000
+export const PUT_MS = 10_000
+
+/** Throws `CodecError`: what leans on it would never end. */
+export function storeOf({ results }: Pick<AnswerWays, 'results'>): ResultStore {
+  if (results) return results
+  throw new CodecError('A chord of Celery needs results in Redis on both sides: createBus({ results }), or RESULTS_URL')
+}
 
 export const askerOf = ({ properties: { headers, replyTo, correlationId } }: Pick<Delivery, 'properties'>): Asker => ({
   wanted: headers?.['ignore_result'] !== true,

@@ -40,6 +40,14 @@ export interface Next {
   /** `link_error`. */
   readonly errbacks: readonly Signature[]
   readonly chain: Signature | undefined
+  readonly chord: ChordPart | undefined
+}
+
+/** A task's place in a chord. */
+export interface ChordPart {
+  readonly group: string
+  readonly index: number | undefined
+  readonly body: Signature
 }
 
 type Identity = Pick<Delivery, 'properties'>
@@ -73,14 +81,14 @@ export function callIn(delivery: Delivery): TaskCall & { readonly next: Next } {
     parentId: textIn(headers, 'parent_id'),
     groupId: textIn(headers, 'group'),
     origin: textIn(headers, 'origin'),
-    next: nextIn(embed),
+    next: nextIn(headers, embed),
   }
 }
 
 /** What is to be sent when it has failed; nothing where that cannot be read. Never throws. */
 export function nextOf(delivery: Delivery): Next | undefined {
   try {
-    return nextIn(bodyIn(delivery).embed)
+    return nextIn(delivery.properties.headers ?? {}, bodyIn(delivery).embed)
   } catch {
     return undefined
   }
@@ -93,11 +101,21 @@ function bodyIn({ payload: body }: Delivery): { args: readonly unknown[]; kwargs
   return { args, kwargs, embed: embed ?? {} }
 }
 
-function nextIn(embed: Fields): Next {
+function nextIn(headers: Fields, embed: Fields): Next {
   const all = (name: string): readonly Signature[] => listIn(embed, name).map((value) => signatureIn(value, name))
-  if (isRecord(embed['chord'])) throw new CodecError("Celery's chord cannot be carried out here: wait for a group in Python")
   const chain = listIn(embed, 'chain')
-  return { callbacks: all('callbacks'), errbacks: all('errbacks'), chain: chain.length === 0 ? undefined : chainIn(chain, 'chain') }
+  return {
+    callbacks: all('callbacks'),
+    errbacks: all('errbacks'),
+    chain: chain.length === 0 ? undefined : chainIn(chain, 'chain'),
+    chord: chordPartIn(textIn(headers, 'group'), countIn(headers, 'group_index'), embed['chord']),
+  }
+}
+
+/** Undefined where there is none to be found: a body belongs to a group. */
+export function chordPartIn(group: string | undefined, index: number | undefined, body: unknown): ChordPart | undefined {
+  if (body === null || body === undefined || group === undefined) return undefined
+  return { group, index, body: signatureIn(body, 'chord') }
 }
 
 /** Why a message that looks like Celery's is none of protocol 2. */

@@ -1,15 +1,14 @@
 /** What Celery's workers do when a task is over: they send what its call wants done next. */
 import { systemClock } from '../../core/clock.ts'
-import type { Connection } from '../../core/connection.ts'
 import { PublishError } from '../../core/errors.ts'
 import { derivedId } from '../envelope.ts'
 import { Final } from '../outcome.ts'
+import { type AnswerWays, PUT_MS, storeOf } from './answer.ts'
 import { callMessage, type TaskCall } from './message.ts'
-import type { Signature, TaskSignature } from './signature.ts'
+import type { ChordSignature, Signature, TaskSignature } from './signature.ts'
 
 /** How a task that comes next gets to its queue. */
-export interface NextWays {
-  readonly connection: Connection
+export interface NextWays extends AnswerWays {
   /** Who sends. */
   readonly source: string
   /** What is served here. */
@@ -36,15 +35,36 @@ export async function sendNext(ways: NextWays, signatures: readonly Signature[],
   for (const [i, signature] of signatures.entries()) {
     const more = { ...sending, reason: `${sending.reason} ${i}` }
     if (signature.kind === 'task') ids.push(await send(ways, signature, more))
-    else ids.push(...(await sendNext(ways, inGroup(signature.members, signature.id), more)))
+    else if (signature.kind === 'group') ids.push(...(await sendNext(ways, inGroup(signature.members, signature.id), more)))
+    else ids.push(...(await begin(ways, signature, more)))
   }
   return ids
+}
+
+/** Its header is what comes next; the body comes when the store has all results of the header. */
+async function begin(ways: NextWays, { id, header, body, sentBody }: ChordSignature, sending: Sending): Promise<readonly string[]> {
+  if (header.length === 0) return sendNext(ways, [body], { ...sending, given: [] })
+  const group = id ?? derivedId(ways.definition.queue.name, sending.parent.id, sending.reason, 0)
+  await storeOf(ways).expectParts(group, header.length, PUT_MS)
+  return sendNext(
+    ways,
+    header.map((task, index) => withChord(task, { group, index, sentBody })),
+    sending,
+  )
+}
+
+/** With the last task of its chain, whose result counts. */
+function withChord(task: TaskSignature, { group, index, sentBody }: { group: string; index: number; sentBody: unknown }): TaskSignature {
+  const [last, ...steps] = task.chain
+  if (last === undefined) return { ...task, options: { ...task.options, groupId: group, groupIndex: index, chord: sentBody } }
+  const { options, ...step } = last as { readonly options?: object }
+  return { ...task, chain: [{ ...step, options: { ...options, group_id: group, group_index: index, chord: sentBody } }, ...steps] }
 }
 
 /** Members know their group, and it their places. */
 const inGroup = (members: readonly Signature[], groupId: string | undefined): readonly Signature[] =>
   members.map((member, i) =>
-    member.kind === 'group'
+    member.kind !== 'task'
       ? member
       : {
           ...member,

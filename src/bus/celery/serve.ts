@@ -7,11 +7,11 @@ import type { HandlerContext } from '../consume.ts'
 import { validateWith } from '../event.ts'
 import { bounds, type Limit } from '../limits.ts'
 import { Drop, Final, Postpone } from '../outcome.ts'
-import { answer, askerFor, askerOf, type AnswerWays } from './answer.ts'
+import { answer, askerOf, storeOf } from './answer.ts'
+import { addToChord, tellNever } from './chord.ts'
 import { callIn, type Next, nextOf, type TaskCall, taskIdOf } from './message.ts'
 import { type NextWays, sendNext } from './next.ts'
 import { expiredOf, failureOf, successOf, type TaskResult } from './result.ts'
-import { tasksOf } from './signature.ts'
 import type { Kwargs, Task } from './task.ts'
 
 /** A call as a handler gets it. */
@@ -20,7 +20,7 @@ export interface TaskMessage<Args extends readonly unknown[] = readonly unknown[
   readonly kwargs: Kwargs
 }
 
-export type TaskWays = AnswerWays & NextWays
+export type TaskWays = NextWays
 
 export type HandleTask<Args extends readonly unknown[], Result, Transaction = unknown> = (
   call: TaskMessage<Args>,
@@ -34,9 +34,10 @@ export async function serveTask<Args extends readonly unknown[], Result>(
   { delivery, context, ways }: { delivery: Delivery; context: HandlerContext; ways: TaskWays },
 ): Promise<void> {
   const { next, ...call } = callIn(delivery)
+  if (next.chord || [...next.callbacks, next.chain].some((signature) => signature?.kind === 'chord')) storeOf(ways)
   const now = systemClock.wall()
   if (call.expires !== undefined && call.expires <= now) {
-    await tellAll(ways, delivery, next, (id) => expiredOf(id))
+    await tellAll(ways, delivery, next, expiredOf)
     throw new Drop(`the call has expired at ${new Date(call.expires).toISOString()}`)
   }
   if (call.eta !== undefined && call.eta > now) throw new Postpone(call.eta - now)
@@ -49,7 +50,9 @@ export async function serveTask<Args extends readonly unknown[], Result>(
     ...(await sendNext(ways, next.callbacks, { parent: call, given: result, reason: 'link' })),
     ...(await sendNext(ways, next.chain ? [next.chain] : [], { parent: call, given: result, reason: 'chain' })),
   ]
-  await answer(ways, askerOf(delivery), successOf(call.id, result, children))
+  const told = successOf(call.id, result, children)
+  await answer(ways, askerOf(delivery), told)
+  if (next.chord) await addToChord(ways, next.chord, { told, rootId: call.rootId })
 }
 
 /** Celery's own exceptions: neither is tried again there either. */
@@ -70,10 +73,8 @@ export async function tellFailure(ways: TaskWays, delivery: Delivery, error: unk
   if (id === undefined) return error
   const next = nextOf(delivery)
   await tellAll(ways, delivery, next, (each) => failureOf(each, error))
-  const rootId = delivery.properties.headers?.['root_id']
-  const parent = { id, rootId: typeof rootId === 'string' ? rootId : undefined }
   try {
-    await sendNext(ways, next?.errbacks ?? [], { parent, given: id, reason: 'link_error' })
+    await sendNext(ways, next?.errbacks ?? [], { parent: { id, rootId: rootOf(delivery) }, given: id, reason: 'link_error' })
     return error
   } catch (failure) {
     if (!(failure instanceof Final)) throw failure
@@ -81,12 +82,20 @@ export async function tellFailure(ways: TaskWays, delivery: Delivery, error: unk
   }
 }
 
-/** Those who wait for the task, and those who wait for the rest of its chain, which will not be called. */
+/** Those who wait for the task, and those who wait for what it is a part of, or for the rest of its chain, which will not be called. */
 async function tellAll(ways: TaskWays, delivery: Delivery, next: Next | undefined, resultOf: (id: string) => TaskResult): Promise<void> {
   const id = taskIdOf(delivery)
-  if (id !== undefined) await answer(ways, askerOf(delivery), resultOf(id))
-  for (const signature of next?.chain ? tasksOf(next.chain) : [])
-    if (signature.options.id !== undefined) await answer(ways, askerFor(signature), resultOf(signature.options.id))
+  if (id === undefined) return
+  const [told, rootId] = [resultOf(id), rootOf(delivery)]
+  await answer(ways, askerOf(delivery), told)
+  if (next?.chord && ways.results) await addToChord(ways, next.chord, { told, rootId })
+  if (next?.chain) await tellNever(ways, next.chain, { resultOf, rootId })
+}
+
+/** Of a message that may have anything in its headers. */
+function rootOf({ properties: { headers } }: Delivery): string | undefined {
+  const id = headers?.['root_id']
+  return typeof id === 'string' ? id : undefined
 }
 
 async function checked<T>(schema: StandardSchemaV1<unknown, T> | undefined, value: unknown, subject: string): Promise<T> {

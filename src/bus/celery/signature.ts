@@ -26,7 +26,18 @@ export interface GroupSignature {
   readonly members: readonly Signature[]
 }
 
-export type Signature = TaskSignature | GroupSignature
+/** Its body is sent when all of its header are over. */
+export interface ChordSignature {
+  readonly kind: 'chord'
+  readonly id: string | undefined
+  readonly header: readonly TaskSignature[]
+  /** With the rest of its chain. */
+  readonly body: Signature
+  /** The same as it is sent with each task of the header. */
+  readonly sentBody: unknown
+}
+
+export type Signature = TaskSignature | GroupSignature | ChordSignature
 
 /** What `apply_async` is told. */
 export interface SignatureOptions {
@@ -64,9 +75,9 @@ export function signatureIn(value: unknown, subject: string): Signature {
     case 'group':
       return { kind: 'group', id: textIn(options, 'task_id'), members: listIn(kwargs, 'tasks').map((task) => signatureIn(task, subject)) }
     case 'chain':
-      return chainIn(listIn(kwargs, 'tasks').toReversed(), subject)
+      return chainIn([...listIn(options, 'chain'), ...listIn(kwargs, 'tasks').toReversed()], subject)
     case 'chord':
-      throw new CodecError(`A chord in the ${subject} of a Celery task cannot be begun here: let a task in Python do so`)
+      return chordIn({ id: textIn(options, 'task_id'), kwargs, chain: listIn(options, 'chain') }, subject)
     default:
       return {
         kind: 'task',
@@ -74,23 +85,52 @@ export function signatureIn(value: unknown, subject: string): Signature {
         args: listIn(value, 'args'),
         kwargs,
         immutable: value['immutable'] === true,
-        chain: [],
+        chain: listIn(options, 'chain'),
         options: optionsIn(options),
       }
   }
 }
 
 /**
- * The first task of a chain, with the rest to be sent with it; the last comes first, as in a message. Throws `CodecError`.
+ * The first step of a chain, with the rest to be sent with it; the last comes first, as in a message. Throws `CodecError`.
  * Celery makes a chord of a group that is not the last, unless the chain is inside of another signature: such a one cannot be sent from here.
  */
 export function chainIn(steps: readonly unknown[], subject: string): Signature {
   const read = steps.map((step) => signatureIn(step, subject))
-  const first = read.at(-1)
-  const isSimple = read.slice(1).every((step) => step.kind === 'task' && step.chain.length === 0)
+  const [first, rest] = [read.at(-1), steps.slice(0, -1)]
+  const isSimple =
+    read.slice(1).every((step) => step.kind !== 'group') && read.every((step) => step.kind !== 'task' || step.chain.length === 0)
   if (first === undefined || !isSimple) throw unexpected(subject, 'a chain of tasks, with a group at most at its end', steps.toReversed())
-  return first.kind === 'task' ? { ...first, chain: steps.slice(0, -1) } : first
+  if (first.kind === 'task') return { ...first, chain: rest }
+  return first.kind === 'chord' && rest.length > 0 ? { ...first, ...bodyIn(first.sentBody, rest, subject) } : first
 }
+
+function chordIn(
+  { id, kwargs, chain }: { id: string | undefined; kwargs: Fields; chain: readonly unknown[] },
+  subject: string,
+): ChordSignature {
+  const { header } = kwargs
+  const members = (Array.isArray(header) ? header : [header]).flatMap((member) => membersOf(signatureIn(member, subject)))
+  const tasks = members.filter(
+    (member) => member.kind === 'task' && member.chain.every((step) => signatureIn(step, subject).kind === 'task'),
+  )
+  if (tasks.length < members.length)
+    throw new CodecError(
+      `A chord in the ${subject} of a Celery task is of more than tasks and chains of tasks: let a task in Python begin it`,
+    )
+  return { kind: 'chord', id, header: tasks as readonly TaskSignature[], ...bodyIn(kwargs['body'], chain, subject) }
+}
+
+function bodyIn(body: unknown, chain: readonly unknown[], subject: string): Pick<ChordSignature, 'body' | 'sentBody'> {
+  const options = isRecord(body) ? recordIn(body, 'options') : {}
+  const sentBody =
+    isRecord(body) && chain.length > 0 ? { ...body, options: { ...options, chain: [...chain, ...listIn(options, 'chain')] } } : body
+  return { body: signatureIn(sentBody, subject), sentBody }
+}
+
+/** Groups inside of groups are one. */
+const membersOf = (signature: Signature): readonly Signature[] =>
+  signature.kind === 'group' ? signature.members.flatMap(membersOf) : [signature]
 
 function optionsIn(options: Fields): SignatureOptions {
   const seconds = (name: string): number | undefined => toMs(secondsIn(options, name))
@@ -128,6 +168,7 @@ function optionsIn(options: Fields): SignatureOptions {
 /** Every task of it, with the rest of its chain, that somebody may wait for. */
 export function tasksOf(signature: Signature): readonly TaskSignature[] {
   if (signature.kind === 'group') return signature.members.flatMap(tasksOf)
+  if (signature.kind === 'chord') return tasksOf(signature.body)
   return [signature, ...signature.chain.flatMap((step) => tasksOf(signatureIn(step, 'chain')))]
 }
 

@@ -6,6 +6,7 @@ import { type Address, describe, parseAddress } from './address.ts'
 import { connectionError } from './errors.ts'
 import { settingsOf } from './npm-redis.ts'
 import { loadRedis } from './peer.ts'
+import { addCommand, type PartKeys, partKeys, partsOf } from './result-parts.ts'
 
 const KEY = 'celery-task-meta-'
 /** Celery's `result_expires`. Seconds. */
@@ -25,6 +26,7 @@ interface Client {
   publish(channel: string, message: string): Promise<unknown>
   subscribe(channel: string, listener: (message: string) => void): Promise<void>
   unsubscribe(channel: string): Promise<void>
+  sendCommand(command: readonly string[]): Promise<unknown>
   destroy(): void
 }
 
@@ -43,21 +45,39 @@ export function redisResults(url: URL): ResultStore {
     return opening
   }
 
-  return {
-    async put(id, text, deadlineMs) {
-      const endsAt = systemClock.monotonic() + deadlineMs
-      for (;;) {
-        try {
-          const redis = await client()
-          await redis.set(keyOf(id), text, { expiration: { type: 'EX', value: EXPIRES_S } })
-          return void (await redis.publish(keyOf(id), text))
-        } catch (error) {
-          const reason = connectionError(describe(address), error)
-          if (reason.fatal || systemClock.monotonic() >= endsAt) throw reason
-          await sleep(AGAIN_MS, { signal: closed.signal })
-        }
+  /** Again and again where the connection is broken. */
+  const within = async <T>(deadlineMs: number, work: (redis: Client) => Promise<T>): Promise<T> => {
+    const endsAt = systemClock.monotonic() + deadlineMs
+    for (;;) {
+      try {
+        return await work(await client())
+      } catch (error) {
+        const reason = connectionError(describe(address), error)
+        if (reason.fatal || systemClock.monotonic() >= endsAt) throw reason
+        await sleep(AGAIN_MS, { signal: closed.signal })
       }
-    },
+    }
+  }
+  const keysOf = (whole: string): PartKeys => partKeys(address.names.prefix, whole)
+
+  return {
+    put: (id, text, deadlineMs) =>
+      within(deadlineMs, async (redis) => {
+        await redis.set(keyOf(id), text, { expiration: { type: 'EX', value: EXPIRES_S } })
+        await redis.publish(keyOf(id), text)
+      }),
+
+    expectParts: (whole, count, deadlineMs) =>
+      within(deadlineMs, async (redis) => {
+        await redis.set(keysOf(whole).size, String(count), { expiration: { type: 'EX', value: EXPIRES_S } })
+      }),
+    addPart: (whole, part, deadlineMs) =>
+      within(deadlineMs, async (redis) => partsOf(await redis.sendCommand(addCommand(keysOf(whole), part, EXPIRES_S)))),
+    forgetParts: (whole, deadlineMs) =>
+      within(deadlineMs, async (redis) => {
+        const { parts, size, added } = keysOf(whole)
+        await redis.sendCommand(['DEL', parts, size, added])
+      }),
 
     watch(id, onText): Watch {
       const { promise: begun, resolve } = Promise.withResolvers<void>()
