@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, test } from 'vitest'
 import { prepareFolder } from '../../src/broker/store/folder.ts'
+import { StoreFailedError } from '../../src/broker/engine/store.ts'
 import { StoreRefusedError } from '../../src/broker/store/refused.ts'
 import { openStore } from '../../src/broker/store/sqlite-store.ts'
 import { tempDir } from '../support/run-folder.ts'
 import { harness } from './engine-harness.ts'
 import { spawnBroker } from './processes.ts'
 import { bodyInMemory } from '../../src/broker/engine/index.ts'
+import type { Entry } from '../../src/broker/engine/message.ts'
 
 /** A closed store with some messages in it. */
 function filled(): { data: string; path: string } {
@@ -181,6 +183,31 @@ describe('the store file', () => {
     expect(counted).toEqual([1])
     h.engine.close()
     store.close(true)
+  })
+
+  test('of a write that fails half way nothing is kept, and closing writes nothing after it', () => {
+    const path = join(tempDir('store'), 'broker.db')
+    const store = openStore(path)
+    const inserted: Entry[] = []
+    const h = harness({
+      ...store,
+      commit(writes) {
+        inserted.push(...writes.inserts)
+        store.commit(writes)
+      },
+    })
+    h.queue('q')
+    const p = h.peer()
+    for (const body of ['a', 'b']) p.publish('', 'q', body)
+    h.turn()
+    const [good, other] = inserted.map((entry) => ({ ...entry, seq: entry.seq + 100 }))
+    const bad = { ...other!, message: { ...other!.message!, properties: Symbol('no bytes') as never } }
+    expect(() => store.commit({ inserts: [good!, bad], deletes: [], returns: [] })).toThrow(StoreFailedError)
+    expect(store.load().counts.map(({ messages }) => messages)).toEqual([2])
+    const files = (): Buffer[] => [path, `${path}-wal`].map((file) => readFileSync(file))
+    const before = files()
+    store.close(true)
+    expect(files()).toEqual(before)
   })
 
   test('of large messages few are read at a time', () => {

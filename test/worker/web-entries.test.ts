@@ -121,6 +121,14 @@ describe('a fetch handler', () => {
 })
 
 describe('an entry that cannot be used says why, and the child ends', () => {
+  test('after it has flushed what the entry had begun', async () => {
+    using socket = bindSocket()
+    await using child = startWeb(fixture('web/half-started.ts'), socket)
+    expect((await child.message('failed')).message).toMatch(/half-started\.ts cannot be loaded: no further/)
+    expect(await child.exit()).toEqual({ code: 70, signal: null })
+    expect(child.output()).toContain('closing, deadline ahead')
+  })
+
   test.each([
     ['web/throws.mjs', /throws\.mjs cannot be loaded: RangeError: the entry failed on purpose/],
     ['web/nonsense.mjs', /nonsense\.mjs exports default; what it would serve is an object with port, colour\. Expected a request handler/],
