@@ -128,3 +128,11 @@ test('flags are named as they are typed', () => {
     `ENTRY: a module's path; ${join(root, 'gone.ts')}, which is no file`,
   ])
 })
+
+test('no two units have one name', () => {
+  const unit = { consumers: { entry: './video.ts' }, exec: { command: ['/bin/sh'] }, forward: { queue: 'q', to: 'http://h/' } }
+  const both = (...[one, other]: (keyof typeof unit)[]): string[] => problems({ [one!]: { x: unit[one!] }, [other!]: { x: unit[other!] } })
+  expect(both('consumers', 'exec')).toEqual(['exec.x: a name that no consumer has; "x"'])
+  const taken = ['forward.x: a name that no consumer and no command has; "x"']
+  expect([both('consumers', 'forward'), both('exec', 'forward')]).toEqual([taken, taken])
+})

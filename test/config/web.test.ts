@@ -12,6 +12,11 @@ test.each(['8000', 'host', 'host:', 'host:65536', '::1:80', '[::g]:80', 'a b:80'
   },
 )
 
+test('each address is named once', () => {
+  const bind = ['127.0.0.1:8000', 'unix:w.sock', '127.0.0.1:8000']
+  expect(problems({ web: { ...web, bind } })).toEqual(['web.bind: each address once; "127.0.0.1:8000" twice'])
+})
+
 test('the access log: on, off, or a format of atoms that exist', () => {
   const formatOf = (accessLog: unknown): unknown => resolve({ web: { ...web, accessLog } as never }).web?.accessLog
   expect([false, '', true, '-', '%(h)s 100%%'].map(formatOf)).toEqual(['', '', DEFAULT_FORMAT, DEFAULT_FORMAT, '%(h)s 100%%'])

@@ -174,7 +174,7 @@ describe('temporary space', () => {
     ['in the middle', 2.2],
   ])('that is used up %s: tried again, then failed with the reason, and given back', async (_, times) => {
     const args = ['-c:v', 'libx264', '-crf', '42', '-vf', 'noise=alls=60:allf=t']
-    const clip = await makeClip(join(root, 'noise.mkv'), { seconds: 6, size: '854x480', args })
+    const clip = await makeClip(join(root, 'noise.mkv'), { seconds: 6, size: '854x480', rate: 25, args })
     const { size } = await stat(clip)
     const temp = join(root, 'tiny')
     await mkdir(temp)

@@ -19,8 +19,8 @@ let longFilm: string
 
 beforeAll(async () => {
   film = await makeClip(join(clips, 'film.mp4'), { seconds: 3, size: '1280x720' })
-  mediumFilm = await makeClip(join(clips, 'medium.mp4'), { seconds: 15, size: '320x180' })
-  longFilm = await makeClip(join(clips, 'long.mp4'), { seconds: 50, size: '320x180' })
+  mediumFilm = await makeClip(join(clips, 'medium.mp4'), { seconds: 15, size: '320x180', rate: 25 })
+  longFilm = await makeClip(join(clips, 'long.mp4'), { seconds: 50, size: '320x180', rate: 25 })
 })
 
 /** Of brokers that are there already. */

@@ -118,7 +118,7 @@ test.each<[string, ClipOptions, { width: number; height: number }]>([
   ['odd', { size: '321x241' }, { width: 320, height: 240 }],
   ['without sound', { audio: false }, { width: 640, height: 360 }],
   ['shorter than its sound', { args: ['-af', 'apad=whole_dur=30'] }, { width: 640, height: 360 }],
-  ['of one frame', { seconds: 0.04, audio: false }, { width: 640, height: 360 }],
+  ['of one frame', { seconds: 0.04, rate: 25, audio: false }, { width: 640, height: 360 }],
 ])('converts a video that is %s', async (name, options, expected) => {
   const clip = await makeClip(join(folder, `${name}.mkv`), { ...options, args: ['-c:v', 'mpeg4', ...(options.args ?? [])] })
   const { facts, poster, sheet } = await convert(system, clip)
@@ -128,7 +128,7 @@ test.each<[string, ClipOptions, { width: number; height: number }]>([
 })
 
 test('stops at once when told to, and ends the program', async () => {
-  const clip = await makeLongClip(join(folder, 'long.mp4'), 20)
+  const clip = await makeLongClip(join(folder, 'long.mp4'), 10)
   const stop = new AbortController()
   const target = await mkdtemp(join(folder, 'out-'))
   const reason = new Error('stopping')

@@ -50,6 +50,16 @@ test('connections are spread evenly, and all threads are told of', async () => {
   expect(await host.stop()).toEqual({ code: 0, signal: null })
 })
 
+test("the app's own limit of connections holds in a thread, and one that is over makes room", async () => {
+  using socket = bindSocket()
+  await using _ = await open(socket, 1, fixture('web/one-at-a-time.mjs'))
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  expect(await ask(socket.url, { agent })).toBe('served')
+  await expect(ask(socket.url)).rejects.toThrow(/socket hang up|ECONNRESET/)
+  agent.destroy()
+  expect(await waitFor(() => ask(socket.url), { what: 'an answer to the next' })).toBe('served')
+})
+
 test.each([
   ['/block', /web\.1\.\d is terminated: its event loop was silent for 1000 ms/],
   ['/exit', /web\.1\.\d ended: exit code 3 \(1 of at most 5/],
