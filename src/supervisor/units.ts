@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ResolvedExec } from '../config/exec.ts'
 import type { ResolvedConfig } from '../config/types.ts'
-import type { ResolvedRestart } from '../config/unit.ts'
+import type { Resolved, ResolvedRestart, UnitConfig } from '../config/unit.ts'
 import type { CommandSpec } from './exec/command.ts'
 import type { Limits } from './limits.ts'
 import type { Role } from './protocol.ts'
@@ -76,48 +76,36 @@ export function unitsOf(config: ResolvedConfig): readonly Unit[] {
     })
   }
   for (const [name, consumer] of Object.entries(consumers)) {
-    const { startTimeoutMs, heartbeatTimeoutMs, minReady } = consumer
     rest.push({
       name,
       stage: 'consumers',
       role: 'consumers',
       ...sizeOf(consumer.kind, consumer.instances),
       consumer: name,
-      startTimeoutMs,
-      heartbeatTimeoutMs,
-      restart: consumer.restart,
-      minReady,
-      limits: consumer,
+      heartbeatTimeoutMs: consumer.heartbeatTimeoutMs,
+      ...inCommon(consumer),
     })
   }
   for (const [name, exec] of Object.entries(config.exec)) rest.push(commandUnit(name, exec))
   if (web) {
-    const { startTimeoutMs, heartbeatTimeoutMs, minReady } = web
     rest.push({
       name: 'web',
       stage: 'web',
       role: 'web',
       ...sizeOf(web.kind, web.workers),
-      startTimeoutMs,
-      heartbeatTimeoutMs,
-      restart: web.restart,
-      minReady,
-      limits: web,
+      heartbeatTimeoutMs: web.heartbeatTimeoutMs,
+      ...inCommon(web),
     })
   }
   for (const [name, forward] of Object.entries(config.forward)) {
-    const { instances, startTimeoutMs, heartbeatTimeoutMs, minReady } = forward
     rest.push({
       name,
       stage: 'forward',
       role: 'forward',
-      size: instances,
+      size: forward.instances,
       forward: name,
-      startTimeoutMs,
-      heartbeatTimeoutMs,
-      restart: forward.restart,
-      minReady,
-      limits: forward,
+      heartbeatTimeoutMs: forward.heartbeatTimeoutMs,
+      ...inCommon(forward),
     })
   }
   if (!config.bus.builtin || rest.length === 0) return rest
@@ -138,21 +126,24 @@ function sizeOf(kind: 'process' | 'thread', workers: number): Pick<Unit, 'size' 
 }
 
 function commandUnit(name: string, exec: ResolvedExec): Unit {
-  const { command, cwd, env, ready, stopSignal, instances, startTimeoutMs, gracefulTimeoutMs, minReady, replace } = exec
+  const { command, cwd, env, ready, stopSignal, instances, gracefulTimeoutMs, replace } = exec
   return {
     name,
     stage: 'consumers',
     role: 'exec',
     size: instances,
     spec: { command, cwd, env, ready, stopSignal },
-    startTimeoutMs,
     heartbeatTimeoutMs: 0,
     ...(gracefulTimeoutMs !== undefined && { gracefulTimeoutMs }),
     isOldFirst: replace === 'old-first',
-    restart: exec.restart,
-    minReady,
-    limits: exec,
+    ...inCommon(exec),
   }
+}
+
+/** Of every unit that may be several processes. */
+function inCommon(given: Resolved<UnitConfig> & Limits): Pick<Unit, 'startTimeoutMs' | 'restart' | 'minReady' | 'limits'> {
+  const { startTimeoutMs, restart, minReady } = given
+  return { startTimeoutMs, restart, minReady, limits: given }
 }
 
 /** The commands of `preStart`, in their order: each a unit of a process that is over when it has ended. */
