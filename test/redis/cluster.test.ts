@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { connect, type Connection, type ConnectionEvent, type ConnectionOptions, queue } from 'omnibus'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { have } from '../support/packages.ts'
+import type { RedisServer } from '../support/redis.ts'
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -21,8 +22,15 @@ describe.runIf(have('redis-server'))('in a cluster', { timeout: 120_000 }, () =>
   const dead = queue('dead', { type: 'classic' })
   const work = queue('work', { type: 'classic', deadLetterExchange: '', deadLetterRoutingKey: dead.name })
 
-  /** Publishes, and lets every fourth message come again first, every fifth die, until told to end. */
-  async function flow(connection: Connection): Promise<() => Promise<void>> {
+  interface Flow {
+    /** Publishes nothing until what this resolves with is called. */
+    hold(): Promise<() => void>
+    /** Resolves when it has gone on for a while, and all that was confirmed was handled. */
+    end(): Promise<void>
+  }
+
+  /** Publishes, and lets every fourth message come again first, every fifth die. */
+  async function flow(connection: Connection): Promise<Flow> {
     const [confirmed, handled, requeued] = [new Set<unknown>(), new Set<unknown>(), new Set<unknown>()]
     await connection.declare(dead)
     await connection.consume(dead, async (delivery) => {
@@ -45,15 +53,25 @@ describe.runIf(have('redis-server'))('in a cluster', { timeout: 120_000 }, () =>
       { prefetch: 20 },
     )
     let flowing = true
+    let gate: Promise<void> | undefined
+    let batch: Promise<unknown> = Promise.resolve()
     const publishing = (async () => {
       for (let n = 1; flowing; n += 10) {
-        const batch = Array.from({ length: 10 }, (_, i) => n + i)
-        await Promise.all(batch.map((each) => connection.publish(work, each).then(() => confirmed.add(each))))
+        await gate
+        const numbers = Array.from({ length: 10 }, (_, i) => n + i)
+        batch = Promise.all(numbers.map((each) => connection.publish(work, each).then(() => confirmed.add(each))))
+        await batch
         await pause(2)
       }
     })()
     await waitFor(() => handled.size > 100, { what: 'messages to flow' })
-    return async () => {
+    const hold = async (): Promise<() => void> => {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      gate = promise
+      await batch
+      return resolve
+    }
+    const end = async (): Promise<void> => {
       const before = handled.size
       await waitFor(() => handled.size > before + 100, { what: 'messages to flow again', deadlineMs: 60_000 })
       flowing = false
@@ -63,6 +81,7 @@ describe.runIf(have('redis-server'))('in a cluster', { timeout: 120_000 }, () =>
         throw new Error(`${missing().length} of ${confirmed.size} are missing: ${missing().slice(0, 20).join(', ')}`, { cause: error })
       })
     }
+    return { hold, end }
   }
 
   test('the node with the keys is found by any other, and they need one hash tag', async () => {
@@ -79,13 +98,13 @@ describe.runIf(have('redis-server'))('in a cluster', { timeout: 120_000 }, () =>
   test('keys that move while messages flow: what is refused meanwhile is named, and all of it is there afterwards', async () => {
     const [first, second] = cluster.nodes
     await using connection = connect(hosts(), options)
-    const ended = await flow(connection)
+    const flowing = await flow(connection)
     downs.length = 0
     for (let time = 0; time < 5; time++) {
       const [from, to] = time % 2 === 0 ? [first!, second!] : [second!, first!]
-      await cluster.moveSlot('keys', from, to, () => pause(25))
+      await cluster.moveSlot('keys', from, to, () => pause(10))
     }
-    await ended()
+    await flowing.end()
     expect(downs.length).toBeGreaterThan(0)
     expect(downs.filter((text) => !/keys are moving to another node|keys lie on another node/.test(text))).toEqual([])
   })
@@ -94,11 +113,18 @@ describe.runIf(have('redis-server'))('in a cluster', { timeout: 120_000 }, () =>
     const [, second, third] = cluster.nodes
     await cluster.replicate(third!, second!)
     await using connection = connect(hosts(), options)
-    const ended = await flow(connection)
+    const flowing = await flow(connection)
+    // What it has confirmed and not yet told its replica would be gone with it.
+    const goOn = await flowing.hold()
+    const offsetOf = async (node: RedisServer, what: string): Promise<number> =>
+      Number(new RegExp(`${what}:(\\d+)`).exec(String(await node.command('INFO', 'replication')))?.[1])
+    const written = await offsetOf(second!, 'master_repl_offset')
+    await waitFor(async () => (await offsetOf(third!, 'slave_repl_offset')) >= written, { what: 'the replica to have all of it' })
     await second!.kill()
+    goOn()
     // Without a majority of masters nobody is elected; an administrator decides.
     await third!.command('CLUSTER', 'FAILOVER', 'TAKEOVER')
-    await ended()
+    await flowing.end()
     expect(await third!.command('EXISTS', '{keys}._omnibus.queues')).toBe(1)
   })
 })
