@@ -1,5 +1,5 @@
 /** Redis by a client that a program has already: what the client says of its server holds, and the client is left alone. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Cluster, Redis } from 'ioredis'
@@ -7,6 +7,7 @@ import { type Broker, connect, type ConnectionEvent, createBus, queue } from 'om
 import { type RedisClient, redisWith } from 'omnibus/redis'
 import { createClient, createCluster, createSentinel } from 'redis'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { omnibus, root, userFolder } from '../support/omnibus.ts'
 import { have } from '../support/packages.ts'
 import { freePort } from '../support/ports.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
@@ -150,6 +151,36 @@ describe.runIf(have('redis-server'))('a client', { timeout: 60_000 }, () => {
       await waitFor(() => handled.has(time), { what: `message ${time}` })
     }
   })
+})
+
+const ENTRIES = {
+  'contracts.ts': `import { event, queue } from 'omnibus'
+export const Asked = event('given.asked.v1')
+export const asked = queue('given.asked', { listensTo: [Asked] })`,
+  'web.ts': `import { Redis } from 'ioredis'
+import { createBus } from 'omnibus'
+import { redisWith } from 'omnibus/redis'
+import { asked, Asked } from './contracts.ts'
+const bus = createBus({ broker: redisWith(new Redis(process.env.BUS_URL)), declares: [asked] })
+export default async (request, response) => response.end(String((await bus.publish(Asked, {})).routed))`,
+  'work.ts': `import { consume, on } from 'omnibus'
+import { Asked, asked } from './contracts.ts'
+export default consume(asked, {}, on(Asked, () => console.log('handled')))`,
+}
+
+test.runIf(have('redis-server'))('under the supervisor it is flushed and closed as any other', { timeout: 60_000 }, async () => {
+  await using server = await startRedis(['--save', ''])
+  const folder = userFolder('redis-given')
+  symlinkSync(join(root, 'node_modules', 'ioredis'), join(folder, 'node_modules', 'ioredis'))
+  for (const [name, text] of Object.entries(ENTRIES)) writeFileSync(join(folder, name), text)
+  const config = `export default { bus: { url: process.env.BUS_URL }, web: { entry: './web.ts', bind: '127.0.0.1:${await freePort()}' }, consumers: { work: { entry: './work.ts' } } }`
+  writeFileSync(join(folder, 'omnibus.config.ts'), config)
+  await using master = omnibus(['serve'], { cwd: folder, env: { OMNIBUS_LOG: 'json', BUS_URL: server.url } })
+  const { url } = JSON.parse(await master.line('"url":')) as { url: string }
+  expect(await (await fetch(url)).text()).toBe('true')
+  await master.line('handled')
+  master.signal('SIGTERM')
+  expect(await master.exit()).toEqual({ code: 0, signal: null })
 })
 
 describe.runIf(have('redis-server'))('a client of several servers', { timeout: 90_000 }, () => {
