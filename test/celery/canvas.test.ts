@@ -121,8 +121,9 @@ describe.each(both)('on $name', (broker) => {
       expect(await caller.run(canvas)).toMatchObject({ result: { value } })
     })
 
+    // Celery's worker may be the one that ends it, and says it in the same words.
     const failing: [what: string, header: Canvas[], bodyQueue: string, message: unknown][] = [
-      ['task', [theirs('math.add', [1, 1]), ours('fails', ['it'])], here, /^Dependency [0-9a-f-]{36} raised Reject\("refused it"\)$/],
+      ['task', [theirs('math.add', [1, 1]), ours('fails', ['it'])], here, /^Dependency [0-9a-f-]{36} raised Reject\('refused it'\)$/],
       ['chain', [{ chain: [ours('fails', ['it']), theirs('math.add', [1])] }, ours('add')], here, /^Dependency .* raised Reject/],
       ['body', [ours('add', [1]), ours('add', [1])], unique('nowhere'), /^Callback error: no queue "nowhere.* for total/],
     ]
@@ -132,7 +133,7 @@ describe.each(both)('on $name', (broker) => {
         const [id, errorId] = [unique('body'), unique('error')]
         const body = ours('total', [], {
           options: { queue: at, task_id: id },
-          link_error: [theirs('told', [], { options: { task_id: errorId } })],
+          link_error: [theirs('heard', [], { options: { task_id: errorId } })],
         })
         await caller.run({ chord: [parts, body] }, { wait: 0 })
         await using store = new AsyncDisposableStack()
@@ -141,7 +142,7 @@ describe.each(both)('on $name', (broker) => {
         const told = await new Promise<string>((resolve) => results.watch(id, resolve))
         const result = { exc_type: 'ChordError', exc_module: 'celery.exceptions', exc_message: [expect.stringMatching(message as RegExp)] }
         expect(JSON.parse(told)).toMatchObject({ status: 'FAILURE', result })
-        await worker.line(new RegExp(`told\\[${errorId}\\] succeeded in .*: \\('${id}',\\)`))
+        await worker.line(new RegExp(`heard\\[${errorId}\\] succeeded in .*: '${id}'`))
       },
     )
 
@@ -155,16 +156,16 @@ describe.each(both)('on $name', (broker) => {
     })
 
     test('link: each gets the result, and Python finds them as its children', async () => {
-      const linked = ours('add', [1, 2], { link: [theirs('math.add', [10]), ours('add', [20])] })
+      const linked = ours('add', [1, 2], { link: [theirs('math.add', [1_000]), ours('add', [20])] })
       // With rpc:// nobody has said where the results of callbacks are waited for.
-      if (meeting.results) expect(await caller.run(linked)).toMatchObject({ result: { value: 3, children: [13, 23] } })
+      if (meeting.results) expect(await caller.run(linked)).toMatchObject({ result: { value: 3, children: [1_003, 23] } })
       else await caller.run(linked, { wait: 0 })
       await waitFor(() => served.length === 2, { what: 'both of ours' })
       expect(served.map(({ args }) => args)).toEqual([
         [1, 2],
         [3, 20],
       ])
-      await worker.line(/math\.add\[.*\] succeeded in .*: 13$/)
+      await worker.line(/math\.add\[.*\] succeeded in .*: 1003$/)
     })
 
     test('what fails tells whoever waits for the end of its chain, and calls its link_error', async () => {

@@ -43,9 +43,12 @@ function resultIn(text: string): unknown {
   const [, id, status, result] = Array.isArray(part) ? (part as unknown[]) : []
   if (status === 'SUCCESS') return result
   const { exc_type: type, exc_message: message } = (result ?? {}) as { exc_type?: unknown; exc_message?: unknown }
-  const args = (Array.isArray(message) ? message : [message]).map((arg) => JSON.stringify(arg)).join(', ')
+  const args = (Array.isArray(message) ? message : [message]).map(repr).join(', ')
   throw chordError(`Dependency ${String(id)} raised ${String(type)}(${args})`)
 }
+
+/** As Python would show it. */
+const repr = (value: unknown): string => (typeof value === 'string' && !value.includes("'") ? `'${value}'` : JSON.stringify(value))
 
 const chordError = (message: string): Final => new Final('ChordError', message, { module: 'celery.exceptions' })
 
