@@ -141,8 +141,15 @@ class Master {
       for (const command of this.#mind.handle(next)) this.#execute(command)
     }
     this.#handling = false
-    this.#statsd?.workers(readyWorkers(this.#mind.status()))
+    this.#tellMetrics()
     this.#schedule()
+  }
+
+  #tellMetrics(): void {
+    if (!this.#statsd) return
+    const status = this.#mind.status()
+    this.#statsd.workers(readyWorkers(status))
+    this.#statsd.messages(status.units)
   }
 
   #execute(command: Command): void {

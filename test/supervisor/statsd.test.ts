@@ -2,6 +2,8 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { omnibus } from '../support/omnibus.ts'
@@ -67,4 +69,30 @@ test.each(['process', 'thread'])("requests and workers under Gunicorn's names, w
   expect(durations).toHaveLength(paths.length)
   for (const ms of durations) expect(ms).toBeGreaterThan(0)
   expect(received.get('gunicorn.workers|g|#env:test')?.at(-1)).toBe(0)
+})
+
+test('what became of messages, by the name of who had them', async () => {
+  using statsd = await listenAsStatsd()
+  const target = createServer((request, response) => {
+    request.resume()
+    response.writeHead(request.headers['ce-type'] === 'bad' ? 422 : 204).end()
+  }).listen(0, '127.0.0.1')
+  await once(target, 'listening')
+  const cwd = tempDir('statsd')
+  const port = await freePort()
+  const forward = `forward: { out: { queue: 'out', to: 'http://127.0.0.1:${(target.address() as AddressInfo).port}/' } }`
+  const rest = `gateway: { listen: '127.0.0.1:${port}' }, statsd: { host: '127.0.0.1:${statsd.port}', prefix: 'shop' }`
+  writeFileSync(join(cwd, 'omnibus.config.mjs'), `export default { ${forward}, ${rest} }\n`)
+  await using master = omnibus(['serve'], { cwd })
+  await master.line('sends out to')
+  for (const type of ['good', 'bad', 'good']) {
+    const headers = { 'ce-specversion': '1.0', 'ce-id': type, 'ce-source': 's', 'ce-type': type }
+    const url = `http://127.0.0.1:${port}/publish?exchange=&routing_key=out`
+    expect((await fetch(url, { method: 'POST', headers, body: '{}' })).status).toBe(202)
+  }
+  const told = (what: string): readonly number[] => statsd.received().get(`shop.messages.out.${what}`) ?? []
+  await waitFor(() => sum(told('handled|c')) === 2 && sum(told('dead_lettered|c')) === 1, { what: 'both counters' })
+  await waitFor(() => told('waiting|g').at(-1) === 0 && told('in_flight|g').at(-1) === 0, { what: 'the gauges' })
+  expect(told('retried|c')).toEqual([])
+  target.close()
 })
