@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- clients | brokers | redis | sqs | supervisors | MEASURE ...] [--rounds N] [--scale N] [--only NAME,NAME] [--into FILE]`: AMQP clients, brokers, queues on Redis and SQS, and supervisors
+ * `npm run bench [-- clients | brokers | redis | sqs | forward | supervisors | MEASURE ...] [--rounds N] [--scale N] [--only NAME,NAME] [--into FILE]`: AMQP clients, brokers, queues on Redis and SQS, messages by HTTP, and supervisors
  * of web apps, each side by side in one run, interleaved, medians of the rounds, as Markdown. Trust ratios and CPU; absolute rates
  * belong to the machine.
  */
@@ -8,6 +8,7 @@ import { startRabbit } from '../test/support/rabbitmq.ts'
 import { BROKER_MEASURES, benchBrokers } from './amqp/brokers.ts'
 import { benchClients } from './amqp/clients.ts'
 import { machine } from './amqp/report.ts'
+import { benchForward } from './forward/index.ts'
 import { benchRedis } from './redis/index.ts'
 import { benchSqs } from './sqs/index.ts'
 import { benchSupervisors, MEASURES } from './supervisor/index.ts'
@@ -27,7 +28,7 @@ const { values, positionals } = parseArgs({
 const options = { rounds: Number(values.rounds), scale: Number(values.scale), only: values.only }
 const measures = MEASURES.filter((measure) => positionals.includes(measure))
 const ofBrokers = BROKER_MEASURES.filter((measure) => positionals.includes(measure))
-const known: readonly string[] = ['clients', 'brokers', 'redis', 'sqs', 'supervisors', ...BROKER_MEASURES, ...MEASURES]
+const known: readonly string[] = ['clients', 'brokers', 'redis', 'sqs', 'forward', 'supervisors', ...BROKER_MEASURES, ...MEASURES]
 const unknown = positionals.find((name) => !known.includes(name))
 if (unknown !== undefined) throw new Error(`there is no benchmark "${unknown}"; there are ${known.join(', ')}`)
 const asked = (...names: readonly string[]): boolean => positionals.length === 0 || names.some((name) => positionals.includes(name))
@@ -40,4 +41,5 @@ if (asked('clients', 'brokers', ...BROKER_MEASURES)) {
 }
 if (asked('redis')) await benchRedis(options)
 if (asked('sqs')) await benchSqs(options)
+if (asked('forward')) await benchForward(options)
 if (asked('supervisors', ...MEASURES)) await benchSupervisors(measures.length > 0 ? measures : MEASURES, { ...options, into: values.into })

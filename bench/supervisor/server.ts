@@ -117,7 +117,7 @@ function pssKb(pid: number): number {
 }
 
 /** utime and stime, fields 14 and 15; what follows the command in parentheses begins with field 3. */
-function cpuTicks(pid: number): number {
+export function cpuTicks(pid: number): number {
   const stat = readProc(pid, 'stat')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return Number(fields[11] ?? 0) + Number(fields[12] ?? 0)

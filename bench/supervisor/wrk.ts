@@ -13,8 +13,9 @@ const PROGRAM = '/usr/bin/wrk'
 const CONNECTIONS = 64
 const UNITS: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1_000 }
 
-export async function wrk(url: string, seconds: number): Promise<Speed> {
-  const args = ['-t2', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency', url]
+/** `script`: what it asks, in Lua. @default a GET */
+export async function wrk(url: string, seconds: number, script?: string): Promise<Speed> {
+  const args = ['-t2', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency', ...(script === undefined ? [] : ['-s', script]), url]
   const { stdout } = await promisify(execFile)(PROGRAM, args)
   const found = (pattern: RegExp): string[] => pattern.exec(stdout)?.slice(1) ?? []
   const [p99 = 'NaN', unit = 'ms'] = found(/99%\s+([\d.]+)(us|ms|s)/)
