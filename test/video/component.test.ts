@@ -71,10 +71,10 @@ async function announce(data: Uploaded): Promise<Uploaded> {
   return data
 }
 
-function outcome(id: string, nth = 1): Promise<Message<{ id: string; reason?: string }>> {
+function outcome(id: string, { nth = 1, deadlineMs = 40_000 } = {}): Promise<Message<{ id: string; reason?: string }>> {
   const last = (): Message<{ id: string }> | undefined =>
     events.filter(({ type, data }) => data.id === id && !type.includes('progressed'))[nth - 1]
-  return waitFor(last, { what: `an outcome of ${id}`, deadlineMs: 40_000 })
+  return waitFor(last, { what: `an outcome of ${id}`, deadlineMs })
 }
 
 function deadLetter(): Promise<Delivery> {
@@ -122,7 +122,7 @@ test('a message that comes again repeats the announcement, not the work', async 
   const first = await outcome(data.id)
   const made = await storage.stat(`videos/${data.id}/files/video.mp4`)
   await announce(data)
-  const second = await outcome(data.id, 2)
+  const second = await outcome(data.id, { nth: 2 })
   expect([second.id, second.type, second.data]).toEqual([first.id, first.type, first.data])
   expect(await storage.stat(`videos/${data.id}/files/video.mp4`)).toEqual(made)
 })
@@ -172,26 +172,31 @@ describe('temporary space', () => {
   test.runIf(canMount()).each([
     ['beforehand', 1.5],
     ['in the middle', 2.2],
-  ])('that is used up %s: tried again, then failed with the reason, and given back', async (_, times) => {
-    const args = ['-c:v', 'libx264', '-crf', '42', '-vf', 'noise=alls=60:allf=t']
-    const clip = await makeClip(join(root, 'noise.mkv'), { seconds: 6, size: '854x480', rate: 25, args })
-    const { size } = await stat(clip)
-    const temp = join(root, 'tiny')
-    await mkdir(temp)
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${Math.ceil((size * times) / 4096) * 4096}`, 'tmpfs', temp])
-    try {
-      await startComponent(temp)
-      const { id } = await upload(clip)
-      expect(await outcome(id)).toMatchObject({
-        type: 'video.failed.v1',
-        data: { reason: expect.stringMatching(/after 3 tries.*disk is full/) },
-      })
-      expect((await deadLetter()).payload).toMatchObject({ id })
-      expect(await readdir(temp)).toEqual([])
-    } finally {
-      execFileSync('umount', ['-l', temp])
-    }
-  })
+  ])(
+    'that is used up %s: tried again, then failed with the reason, and given back',
+    async (_, times) => {
+      const args = ['-c:v', 'libx264', '-crf', '42', '-vf', 'noise=alls=60:allf=t']
+      const clip = await makeClip(join(root, 'noise.mkv'), { seconds: 4, size: '854x480', rate: 25, args })
+      const { size } = await stat(clip)
+      const temp = join(root, 'tiny')
+      await mkdir(temp)
+      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${Math.ceil((size * times) / 4096) * 4096}`, 'tmpfs', temp])
+      try {
+        await startComponent(temp)
+        const { id } = await upload(clip)
+        // Three conversions, with pauses between them.
+        expect(await outcome(id, { deadlineMs: 100_000 })).toMatchObject({
+          type: 'video.failed.v1',
+          data: { reason: expect.stringMatching(/after 3 tries.*disk is full/) },
+        })
+        expect((await deadLetter()).payload).toMatchObject({ id })
+        expect(await readdir(temp)).toEqual([])
+      } finally {
+        execFileSync('umount', ['-l', temp])
+      }
+    },
+    120_000,
+  )
 })
 
 function canMount(): boolean {
