@@ -9,6 +9,8 @@ export interface Refusal {
   readonly status: number
   readonly type: string
   readonly message: string
+  /** Of so many requests one is refused. @default 1 */
+  readonly every?: number
 }
 
 export interface Gate extends AsyncDisposable {
@@ -31,7 +33,9 @@ export async function openGate(endpoint: string): Promise<Gate> {
     const target = incoming.headers['x-amz-target']
     const action = (target === undefined ? new URLSearchParams(body.toString()).get('Action') : String(target).split('.').at(-1)) ?? ''
     asked.push(action)
-    const refusal = refusals.get(action)
+    const found = refusals.get(action)
+    const times = asked.filter((one) => one === action).length
+    const refusal = typeof found === 'object' && times % (found.every ?? 1) !== 0 ? undefined : found
     if (refusal === 'cut') return void incoming.socket.destroy()
     if (refusal && target === undefined) {
       const { status, type, message } = refusal

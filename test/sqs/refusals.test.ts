@@ -133,6 +133,11 @@ describe('publishing', () => {
     expect(ready()).toBe(1)
   })
 
+  it('is nacked where the question for its queue is throttled', async () => {
+    gate.refuse('GetQueueUrl', throttled)
+    await expect(connection().on.publish('', unique('unknown'), 'm')).rejects.toMatchObject({ reason: 'nacked' })
+  })
+
   it('to a queue that is gone is unroutable, and works again when it is back', async () => {
     const { on, name } = await withQueue()
     emulator.server.deleteQueue(name)
@@ -149,6 +154,36 @@ describe('publishing', () => {
     gate.refuse('SendMessageBatch', undefined)
     expect(await publishing).toEqual({ routed: true })
   })
+})
+
+it('a storm of throttling leaves nobody waiting: every publish settles, and what was taken is handled', async () => {
+  const actions = ['CreateQueue', 'GetQueueUrl', 'GetQueueAttributes', 'ListQueueTags', 'TagQueue', 'ListQueues']
+  const flowing = ['SendMessageBatch', 'ReceiveMessage', 'DeleteMessageBatch', 'ChangeMessageVisibilityBatch']
+  for (const action of [...actions, ...flowing]) gate.refuse(action, { ...throttled, every: 3 })
+  const { on } = connection()
+  const work = queue(unique('stormy'))
+  const handled = new Set<number>()
+  await on.consume(work, async (delivery) => (handled.add(delivery.payload as number), void (await delivery.ack())))
+  const publishing = Array.from({ length: 300 }, (_, n) => on.publish(work, n))
+  const outcomes = await Promise.allSettled(publishing)
+  const refused = outcomes.flatMap((one) => (one.status === 'rejected' ? [(one.reason as { reason: string }).reason] : []))
+  expect(new Set(refused)).toEqual(new Set(['nacked']))
+  const taken = outcomes.flatMap(({ status }, n) => (status === 'fulfilled' ? [n] : []))
+  expect(taken.length).toBeGreaterThan(100)
+  await waitFor(() => taken.every((n) => handled.has(n)), { what: 'all that was taken to be handled' })
+})
+
+it('a queue that was deleted is declared again after a loss, by whoever only publishes', async () => {
+  const { on, name, events, ready } = await withQueue()
+  emulator.server.deleteQueue(name)
+  gate.refuse('SendMessageBatch', 'cut')
+  const publishing = on.publish('', name, 'm').catch(() => undefined)
+  await waitFor(() => events.filter(({ type }) => type === 'up').length > 1, { what: 'the link to come back' })
+  gate.refuse('SendMessageBatch', undefined)
+  await publishing
+  expect(events.filter(({ type }) => type === 'redeclare-failed')).toEqual([])
+  await on.publish('', name, 'm')
+  expect(ready()).toBeGreaterThan(0)
 })
 
 describe('consuming', () => {

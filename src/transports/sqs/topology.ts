@@ -64,28 +64,15 @@ export class Topology {
     }
     for (const { exchange } of queue.bindings) await this.declareExchange(exchange)
     const named = queue.name === '' ? { ...queue, name: `amq-gen-${randomUUID()}` } : queue
-    const name = this.nameOf(named.name)
-    const exclusive = queue.exclusive || queue.name === ''
+    const known = this.#directory.queue(this.nameOf(named.name)) !== undefined
     try {
-      const found = await this.#lookUp(name)
-      if (found !== undefined) this.#checkOwner(named.name, exclusive)
-      const url = found ?? (await this.#create(name, named, exclusive))
-      await this.#tag(name, url, named, exclusive)
-      await this.#topics?.subscribe(
-        url,
-        new Set(
-          queue.bindings
-            .map(({ exchange }) => exchange)
-            .filter(isFanout)
-            .map(({ name: of }) => of),
-        ),
-      )
-      // Who publishes to topics alone looks through no queues.
-      if (exclusive && this.#topics) void this.#tagging.refresh(USUAL).catch(() => undefined)
+      return await this.#declare(named, queue.exclusive || queue.name === '')
     } catch (error) {
-      throw topologyError(`Declaring queue "${named.name}" was refused`, error)
+      // It was there when we last looked.
+      if (known && error instanceof TopologyError && error.replyCode === 404)
+        return await this.#declare(named, queue.exclusive || queue.name === '')
+      throw error
     }
-    return this.inspect(named.name)
   }
 
   async unbind(queue: string, exchange: string, routingKey: string, bindingArguments: Headers): Promise<void> {
@@ -178,6 +165,24 @@ export class Topology {
     if (!(error instanceof SqsFailure && error.kind === 'gone')) return topologyError(`${what} queue "${queue}" was refused`, error)
     this.#directory.removeUrl(url)
     return missing(queue)
+  }
+
+  async #declare(queue: Queue, exclusive: boolean): Promise<QueueState> {
+    const name = this.nameOf(queue.name)
+    try {
+      const found = await this.#lookUp(name)
+      if (found !== undefined) this.#checkOwner(queue.name, exclusive)
+      const url = found ?? (await this.#create(name, queue, exclusive))
+      await this.#tag(name, url, queue, exclusive)
+      const fanouts = queue.bindings.flatMap(({ exchange }) => (isFanout(exchange) ? [exchange.name] : []))
+      await this.#topics?.subscribe(url, new Set(fanouts))
+      // Who publishes to topics alone looks through no queues.
+      if (exclusive && this.#topics) void this.#tagging.refresh(USUAL).catch(() => undefined)
+    } catch (error) {
+      if (error instanceof SqsFailure && error.kind === 'gone') this.#directory.removeQueue(name)
+      throw topologyError(`Declaring queue "${queue.name}" was refused`, error)
+    }
+    return this.inspect(queue.name)
   }
 
   async #lookUp(name: string): Promise<string | undefined> {
