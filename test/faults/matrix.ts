@@ -3,7 +3,7 @@ import { appendFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { canMount, canTrace } from '../support/injection.ts'
 import { hasPostgres } from '../support/shared-postgres.ts'
-import { brokerKills, brokerRestarts, lateSyncs } from './scenarios/broker-loss.ts'
+import { brokerKills, brokerRestarts, endpointKills, lateSyncs } from './scenarios/broker-loss.ts'
 import { deepJson, otherSchema } from './scenarios/depth.ts'
 import { failingDisk, fillingDisk, fullDisk } from './scenarios/disk.ts'
 import { effectsOnce } from './scenarios/effects.ts'
@@ -66,11 +66,12 @@ const scenarios: readonly Scenario<[Victim]>[] = [
   ['F40 processors taken', starvation],
 ]
 
-/** What clients can do wrong, and leases. */
+/** What clients can do wrong, leases, and an endpoint that is away. */
 const sqsScenarios: readonly Scenario<[Reachable]>[] = [
   ['F1 consumers killed', consumerStorm],
   ['F2 producers killed', producerKills],
   ['F3 graceful stop', gracefulStop],
+  ['F9 broker killed', endpointKills],
   ...duplicates,
   ['F25 frozen past the lease', frozenPastLease],
   ['F26 malformed messages', malformed],

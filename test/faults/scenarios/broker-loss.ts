@@ -2,11 +2,12 @@
 import { expect } from 'vitest'
 import { connect } from '../../../src/index.ts'
 import { startRedis } from '../../support/redis.ts'
+import { startSqsProcess } from '../../support/sqs.ts'
 import { waitFor } from '../../support/wait.ts'
 import { faults, noFaults } from '../ledger.ts'
 import { consume, produce } from '../load.ts'
 import { type Row, type Scale, World } from '../world.ts'
-import type { Victim } from '../victim.ts'
+import type { Reachable, Victim } from '../victim.ts'
 
 const WINDOW = 100
 const PREFETCH = 50
@@ -28,7 +29,19 @@ export async function lateSyncs(_: Victim, scale: Scale): Promise<Row> {
   return { ...row, seen: `${row.seen}; a warning at connect says that a loss of power takes the last second` }
 }
 
-async function losses(victim: Pick<Victim, 'url' | 'kill' | 'stop' | 'start'>, how: 'kill' | 'stop', times: number): Promise<Row> {
+/** The endpoint of SQS, for which an emulator stands that keeps each message by itself, and so takes some hundred a second. */
+export async function endpointKills(_: Reachable, scale: Scale): Promise<Row> {
+  await using emulator = await startSqsProcess()
+  return await losses({ ...emulator, url: `${emulator.url}&lease_seconds=2` }, 'kill', scale === 'long' ? 10 : 1, 100)
+}
+
+/** `enough` messages flow before and after each. */
+async function losses(
+  victim: Pick<Victim, 'url' | 'kill' | 'stop' | 'start'>,
+  how: 'kill' | 'stop',
+  times: number,
+  enough = 500,
+): Promise<Row> {
   await using world = new World(victim.url)
   const ledger = world.ledger('producer')
   const publisher = world.connect()
@@ -51,8 +64,8 @@ async function losses(victim: Pick<Victim, 'url' | 'kill' | 'stop' | 'start'>, h
   const producing = produce({ connection: publisher, queue: world.queue, ledger, name: 'p', window: WINDOW, more })
   const flows = async (what: string): Promise<void> => {
     const before = { confirmed: ledger.count('confirmed'), handled: handled() }
-    const enough = (): boolean => ledger.count('confirmed') > before.confirmed + 500 && handled() > before.handled + 500
-    await waitFor(enough, { what, deadlineMs: 120_000 })
+    const flow = (): boolean => ledger.count('confirmed') > before.confirmed + enough && handled() > before.handled + enough
+    await waitFor(flow, { what, deadlineMs: 120_000 })
   }
   let slowest = 0
   await flows('messages to flow')
