@@ -17,9 +17,16 @@ if (wrong.length > 0) fail(`${wrong.join(', ')}: expected faults by their number
 
 const folder = mkdtempSync(join(tmpdir(), 'omnibus-faults-'))
 const report = join(folder, 'rows')
-const files = ['storm/storm', 'faults/builtin', 'faults/rabbitmq', 'faults/redis', 'faults/sqs', 'faults/store', 'faults/supervisor'].map(
-  (name) => `test/${name}.test.ts`,
-)
+const files = [
+  'storm/storm',
+  'faults/builtin',
+  'faults/rabbitmq',
+  'faults/redis',
+  'redis/sentinel',
+  'faults/sqs',
+  'faults/store',
+  'faults/supervisor',
+].map((name) => `test/${name}.test.ts`)
 const chosen = wanted.length === 0 ? [] : ['-t', `\\b(${wanted.join('|')}) `]
 const { status } = run('vitest/vitest.mjs', ['run', ...files, ...chosen])
 const lines = existsSync(report) ? readFileSync(report, 'utf8').trim().split('\n') : []
