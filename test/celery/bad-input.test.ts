@@ -47,7 +47,7 @@ const rows: readonly Row[] = [
   [
     'a group that is not the last',
     withEmbed({ chain: [signature, group] }),
-    'Expected chain of a Celery task as a chain of tasks, with a group at most at its end',
+    'Expected chain of a Celery task as a chain whose group is at its end',
   ],
   [
     'a group without its tasks',

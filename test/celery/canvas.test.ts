@@ -213,3 +213,41 @@ describe.each(both)('on $name', (broker) => {
     })
   })
 })
+
+test('what comes next has the same ids if its task is handled again', async () => {
+  const [url, calls, next] = [`memory:${unique('again')}`, unique('calls'), unique('next')]
+  await using bus = createBus({ url, onEvent: () => undefined })
+  await bus.consume(
+    consume(
+      queue(calls),
+      on(task('add'), () => 5),
+    ),
+  )
+  await using connection = connect(url)
+  await connection.declare(queue(next))
+  // None has got an id from its caller.
+  const of = (name: string): object => ({
+    task: name,
+    args: [1],
+    kwargs: {},
+    options: { queue: next },
+    subtask_type: null,
+    immutable: false,
+  })
+  const group = {
+    task: 'celery.group',
+    args: [],
+    kwargs: { tasks: [of('c'), of('d')] },
+    options: {},
+    subtask_type: 'group',
+    immutable: false,
+  }
+  const body = [[], {}, { callbacks: [of('a'), of('b'), group], errbacks: null, chain: [of('e')], chord: null }]
+  for (let times = 0; times < 2; times++) await connection.publish('', calls, body, { headers: { lang: 'py', task: 'add', id: 'once' } })
+  const sent = await Promise.all(Array.from({ length: 10 }, () => waitFor(() => connection.get(next), { what: 'what comes next' })))
+  const names = sent.map(({ properties }) => String(properties.headers?.['task']))
+  const ids = sent.map(({ properties }) => properties.headers?.['id'])
+  expect(names.toSorted()).toEqual(['a', 'a', 'b', 'b', 'c', 'c', 'd', 'd', 'e', 'e'])
+  expect(new Set(ids).size).toBe(5)
+  expect(sent.every(({ payload }) => JSON.stringify((payload as unknown[])[0]) === '[5,1]')).toBe(true)
+})

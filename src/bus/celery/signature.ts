@@ -14,8 +14,9 @@ export interface TaskSignature {
   readonly kwargs: Kwargs
   /** Takes nothing from the task before it. */
   readonly immutable: boolean
-  /** The rest of its chain, the last first, as it is sent with it. */
+  /** The rest of its chain, the last first, as it is sent with it; and the same, read. */
   readonly chain: readonly unknown[]
+  readonly steps: readonly Signature[]
   readonly options: SignatureOptions
 }
 
@@ -71,66 +72,72 @@ export function signatureIn(value: unknown, subject: string): Signature {
   if (!isRecord(value) || typeof name !== 'string' || name === '') throw unexpected(subject, 'a signature, which names a task', value)
   const options = recordIn(value, 'options')
   const kwargs = recordIn(value, 'kwargs')
+  const chain = listIn(options, 'chain')
   switch (value['subtask_type']) {
     case 'group':
+      if (chain.length > 0) throw unexpected(subject, 'a chain whose group is at its end', value)
       return { kind: 'group', id: textIn(options, 'task_id'), members: listIn(kwargs, 'tasks').map((task) => signatureIn(task, subject)) }
     case 'chain':
-      return chainIn([...listIn(options, 'chain'), ...listIn(kwargs, 'tasks').toReversed()], subject)
+      return chainIn([...chain, ...listIn(kwargs, 'tasks').toReversed()], subject)
     case 'chord':
-      return chordIn({ id: textIn(options, 'task_id'), kwargs, chain: listIn(options, 'chain') }, subject)
-    default:
+      return {
+        kind: 'chord',
+        id: textIn(options, 'task_id'),
+        header: headerIn(kwargs['header'], subject),
+        ...bodyIn(kwargs['body'], chain, subject),
+      }
+    default: {
+      const immutable = value['immutable'] === true
       return {
         kind: 'task',
         name,
         args: listIn(value, 'args'),
         kwargs,
-        immutable: value['immutable'] === true,
-        chain: listIn(options, 'chain'),
+        immutable,
+        chain,
+        steps: stepsIn(chain, subject),
         options: optionsIn(options),
       }
+    }
   }
 }
 
-/**
- * The first step of a chain, with the rest to be sent with it; the last comes first, as in a message. Throws `CodecError`.
- * Celery makes a chord of a group that is not the last, unless the chain is inside of another signature: such a one cannot be sent from here.
- */
-export function chainIn(steps: readonly unknown[], subject: string): Signature {
-  const read = steps.map((step) => signatureIn(step, subject))
-  const [first, rest] = [read.at(-1), steps.slice(0, -1)]
-  const isSimple =
-    read.slice(1).every((step) => step.kind !== 'group') && read.every((step) => step.kind !== 'task' || step.chain.length === 0)
-  if (first === undefined || !isSimple) throw unexpected(subject, 'a chain of tasks, with a group at most at its end', steps.toReversed())
-  if (first.kind === 'task') return { ...first, chain: rest }
-  return first.kind === 'chord' && rest.length > 0 ? { ...first, ...bodyIn(first.sentBody, rest, subject) } : first
+/** The first step of a chain, with the rest behind it; the last comes first, as in a message. Throws `CodecError`. */
+export const chainIn = (steps: readonly unknown[], subject: string): Signature =>
+  signatureIn(withChain(steps.at(-1), steps.slice(0, -1)), subject)
+
+function withChain(value: unknown, chain: readonly unknown[]): unknown {
+  if (chain.length === 0 || !isRecord(value)) return value
+  const options = recordIn(value, 'options')
+  return { ...value, options: { ...options, chain: [...chain, ...listIn(options, 'chain')] } }
 }
 
-function chordIn(
-  { id, kwargs, chain }: { id: string | undefined; kwargs: Fields; chain: readonly unknown[] },
-  subject: string,
-): ChordSignature {
-  const { header } = kwargs
+/** Celery makes a chord of a group that is not the last, unless the chain is inside of another signature: such a one cannot be sent from here. */
+function stepsIn(chain: readonly unknown[], subject: string): readonly Signature[] {
+  const steps = chain.map((step) => signatureIn(step, subject))
+  const isSimple = steps.every((step, i) => (step.kind === 'task' ? step.steps.length === 0 : step.kind === 'chord' || i === 0))
+  if (!isSimple) throw unexpected(subject, 'a chain of tasks, with a group at most at its end', chain.toReversed())
+  return steps
+}
+
+function headerIn(header: unknown, subject: string): readonly TaskSignature[] {
   const members = (Array.isArray(header) ? header : [header]).flatMap((member) => membersOf(signatureIn(member, subject)))
-  const tasks = members.filter(
-    (member) => member.kind === 'task' && member.chain.every((step) => signatureIn(step, subject).kind === 'task'),
-  )
+  const tasks = members.filter((member) => member.kind === 'task' && member.steps.every(({ kind }) => kind === 'task'))
   if (tasks.length < members.length)
     throw new CodecError(
       `A chord in the ${subject} of a Celery task is of more than tasks and chains of tasks: let a task in Python begin it`,
     )
-  return { kind: 'chord', id, header: tasks as readonly TaskSignature[], ...bodyIn(kwargs['body'], chain, subject) }
-}
-
-function bodyIn(body: unknown, chain: readonly unknown[], subject: string): Pick<ChordSignature, 'body' | 'sentBody'> {
-  const options = isRecord(body) ? recordIn(body, 'options') : {}
-  const sentBody =
-    isRecord(body) && chain.length > 0 ? { ...body, options: { ...options, chain: [...chain, ...listIn(options, 'chain')] } } : body
-  return { body: signatureIn(sentBody, subject), sentBody }
+  return tasks as readonly TaskSignature[]
 }
 
 /** Groups inside of groups are one. */
 const membersOf = (signature: Signature): readonly Signature[] =>
   signature.kind === 'group' ? signature.members.flatMap(membersOf) : [signature]
+
+function bodyIn(body: unknown, chain: readonly unknown[], subject: string): Pick<ChordSignature, 'body' | 'sentBody'> {
+  const sentBody = withChain(body, chain)
+  return { body: signatureIn(sentBody, subject), sentBody }
+}
 
 function optionsIn(options: Fields): SignatureOptions {
   const seconds = (name: string): number | undefined => toMs(secondsIn(options, name))
@@ -169,7 +176,7 @@ function optionsIn(options: Fields): SignatureOptions {
 export function tasksOf(signature: Signature): readonly TaskSignature[] {
   if (signature.kind === 'group') return signature.members.flatMap(tasksOf)
   if (signature.kind === 'chord') return tasksOf(signature.body)
-  return [signature, ...signature.chain.flatMap((step) => tasksOf(signatureIn(step, 'chain')))]
+  return [signature, ...signature.steps.flatMap(tasksOf)]
 }
 
 /** One is as good as a list of one. */
