@@ -122,7 +122,7 @@ describe.each(['the built-in broker', ...Object.keys(shared)])('on %s', (where) 
       const outcomes = again.map(async ([what, answer, attempts]) => {
         const target = await startTarget()
         target.answer = () => answer
-        const given = { to: target.url, timeoutMs: 200, retry: { attempts: 2, minMs: 1 } }
+        const given = { to: target.url, timeoutMs: answer ? 20_000 : 200, retry: { attempts: 2, minMs: 1 } }
         const { connection, queue: tried, waiting } = await forwarding(url, { queue: unique('tried'), ...given })
         await connection.publish(tried, { n: 1 }, { messageId: 'm1' })
         await until(`the dead letter of ${what}`, async () => (await waiting(`${tried.name}.dlq`)) === 1)
@@ -230,6 +230,25 @@ describe.each(['the built-in broker', ...Object.keys(shared)])('on %s', (where) 
       expect(logs.filter((line) => line.includes('cannot be reached'))).toEqual([])
     })
   })
+})
+
+test('a target that says it is not ready gets nothing more until it is, and no message loses an attempt', async () => {
+  await using broker = await startBroker()
+  const target = await startTarget()
+  let status = 204
+  target.answer = ({ method }) => ({ status: method === 'GET' ? status : 204 })
+  const given = { queue: unique('unready'), to: target.url, ready: `http://127.0.0.1:${target.port}/healthz`, retry: { attempts: 1 } }
+  const { forwarder, connection, queue: unready, waiting, logs } = await forwarding(broker.tcpUrl, given, 200)
+  const bodies = (): string[] => target.received.flatMap(({ method, body }) => (method === 'POST' ? [body] : []))
+  await connection.publish(unready, 1)
+  await until('the first', () => bodies().length === 1)
+  status = 503
+  await until('it to notice', () => logs.some((line) => line.includes('is not ready any more') && line.includes('/healthz answers 503')))
+  await until('the pause', () => !forwarder.subscribed)
+  for (const n of [2, 3]) await connection.publish(unready, n)
+  expect(await waiting()).toBe(2)
+  status = 204
+  await until('both', async () => bodies().length === 3 && (await waiting()) === 0)
 })
 
 test('a name that leads to this machine or a private network is not followed unless that is allowed', async () => {

@@ -126,5 +126,5 @@ export default {
   expect([...load.confirmed].filter((id) => !handled().includes(id))).toEqual([])
   process.kill(second, 'SIGTERM')
   await waitFor(() => !isAlive(second), { what: 'the second to end' })
-  expect(first.lines.filter((line) => /given back|cut off|"level":50/.test(line))).toEqual([])
+  expect(first.lines.filter((line) => /cut off|in flight/.test(line))).toEqual([])
 })

@@ -40,6 +40,8 @@ export interface Forwarder {
 
 /** A restart of the target takes no longer, most often; then what is held goes back to the queue. Milliseconds. */
 const HOLD_MS = 10_000
+/** So often in that time a target is asked whether it is ready. */
+const READY_CHECKS = 5
 const AGAIN_MIN_MS = 100
 const AGAIN_MAX_MS = 2_000
 /** No code that could take the process down runs here: what the broker counts are its own restarts and outages of the target. */
@@ -47,7 +49,7 @@ const MAX_DEATHS = 20
 const MAX_UNPACKED_BYTES = 16 * 1024 * 1024
 
 export function createForwarder({ settings, bus, log, holdMs = HOLD_MS }: ForwarderOptions): Forwarder {
-  const { to, queue, concurrency, ordered, secret, timeoutMs } = settings
+  const { to, queue, concurrency, ordered, ready, secret, timeoutMs } = settings
   const retry = exponential(settings.retry)
   const sender = createSender(settings)
   const stopping = new AbortController()
@@ -124,6 +126,21 @@ export function createForwarder({ settings, bus, log, holdMs = HOLD_MS }: Forwar
     }
   }
 
+  /** Resolves `gone` when the target has said for so long that it is not ready, and ends with the pause. */
+  const watchReadiness = async (signal: AbortSignal): Promise<void> => {
+    let unreadySince: number | undefined
+    while (!signal.aborted) {
+      await sleep(holdMs / READY_CHECKS, { signal }).catch(() => undefined)
+      const why = await sender.saysNotReady(signal)
+      if (signal.aborted) return
+      const now = systemClock.monotonic()
+      unreadySince = why === undefined ? undefined : (unreadySince ?? now)
+      if (unreadySince === undefined || now - unreadySince < holdMs) continue
+      log.write('warn', `${to} is not ready any more: ${why}`)
+      return gone.resolve()
+    }
+  }
+
   const fetchWhileReachable = async (): Promise<void> => {
     await untilReady()
     reached()
@@ -132,6 +149,8 @@ export function createForwarder({ settings, bus, log, holdMs = HOLD_MS }: Forwar
     running = await untilConnected(() => bus.consume(definition))
     subscribed = true
     log.write('info', `sends ${queue.name} to ${to}`)
+    // What is in order stays in hand, see `missed`.
+    if (ready !== undefined && !ordered) void watchReadiness(pausing.signal)
     await gone.promise
     subscribed = false
     if (stopping.signal.aborted) return

@@ -21,6 +21,8 @@ export interface Sender {
   send(headers: Readonly<Record<string, string>>, body: Uint8Array, signal: AbortSignal): Promise<Answer>
   /** Why nothing should be sent now, if so: no connection comes about, or `ready` has no good answer. Never rejects. */
   whyNotReady(signal: AbortSignal): Promise<string | undefined>
+  /** What `ready` answers, if that is not good; no answer is none, since a target may be at work on all it can take. Never rejects. */
+  saysNotReady(signal: AbortSignal): Promise<string | undefined>
   close(): void
 }
 
@@ -39,6 +41,14 @@ export function createSender(settings: ResolvedForward): Sender {
   const pool = agentOf(target, { keepAlive: true, maxSockets: concurrency })
   const lookup = checkedLookup(target, allowPrivate)
   const own = { 'user-agent': 'omnibus', ...(token !== undefined && { authorization: `Bearer ${token}` }) }
+  /** What is wrong with what `ready` says, and whether it says anything; undefined where all is well. */
+  const askReady = async (signal: AbortSignal): Promise<{ readonly why: string; readonly said: boolean } | undefined> => {
+    if (!readyUrl) return undefined
+    const call = { url: readyUrl, method: 'GET' as const, headers: own, agent: agentOf(readyUrl, {}), timeoutMs: PROBE_MS, signal }
+    const result = await exchange({ ...call, lookup: checkedLookup(readyUrl, allowPrivate) })
+    if ('error' in result) return { why: `${readyUrl.href}: ${result.error}`, said: false }
+    return result.status >= 200 && result.status < 400 ? undefined : { why: `${readyUrl.href} answers ${result.status}`, said: true }
+  }
   return {
     async send(headers, body, signal) {
       const all = { ...headers, ...own, 'content-length': String(body.byteLength) }
@@ -50,12 +60,11 @@ export function createSender(settings: ResolvedForward): Sender {
     },
     async whyNotReady(signal) {
       const why = await whyNoConnection({ url: target, lookup, ...ca, deadlineMs: PROBE_MS, signal })
-      if (why !== undefined) return why
-      if (!readyUrl) return undefined
-      const call = { url: readyUrl, method: 'GET' as const, headers: own, agent: agentOf(readyUrl, {}), timeoutMs: PROBE_MS, signal }
-      const result = await exchange({ ...call, lookup: checkedLookup(readyUrl, allowPrivate) })
-      if ('error' in result) return `${readyUrl.href}: ${result.error}`
-      return result.status >= 200 && result.status < 400 ? undefined : `${readyUrl.href} answers ${result.status}`
+      return why ?? (await askReady(signal))?.why
+    },
+    async saysNotReady(signal) {
+      const bad = await askReady(signal)
+      return bad?.said ? bad.why : undefined
     },
     close: () => pool.destroy(),
   }
