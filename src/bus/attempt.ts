@@ -29,22 +29,24 @@ export interface Attempt {
   readonly attempt: number
   /** Where the handler's effects are to happen once. */
   readonly once: { readonly inbox: Inbox<unknown>; readonly key: InboxKey } | undefined
+  /** Aborts when no further try is to begin. */
+  readonly closing: AbortSignal
 }
 
-/** Resolves when the handler has ended, for good or bad, or its time is over; what is transient is tried again until then, or until the stop. */
+/** Resolves when the handler has ended, for good or bad, or its time is over; what is transient is tried again until then, or until the close. */
 export async function attempt(given: Attempt): Promise<Verdict> {
-  const { options, delivery, attempt: nth } = given
-  const { clock, onOutcome, signal } = options
+  const { options, delivery, attempt: nth, closing } = given
+  const { clock, onOutcome } = options
   for (let failures = 0; ; failures++) {
     try {
       return { done: true, duplicate: (await handle(given)) === 'duplicate' }
     } catch (error) {
-      if (!(error instanceof Transient) || signal.aborted) return failed(error)
+      if (!(error instanceof Transient) || closing.aborted) return failed(error)
       onOutcome({ type: 'kept', error }, delivery, nth)
       const pause = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(failures, 20))
       // Not in step with the transactions it has met.
-      await sleep(pause / 2 + Math.random() * (pause / 2), { clock, signal }).catch(() => undefined)
-      if (signal.aborted) return failed(error)
+      await sleep(pause / 2 + Math.random() * (pause / 2), { clock, signal: closing }).catch(() => undefined)
+      if (closing.aborted) return failed(error)
     }
   }
 }

@@ -17,7 +17,7 @@ import { ANY_TYPE, type ConsumerDefinition, type Handler, type Published, type P
 import { attemptsOf, delayOf, header, idOf, typeOf } from './envelope.ts'
 import type { Event } from './event.ts'
 import { inboxKeyOf } from './inbox.ts'
-import { Drop, Postpone } from './outcome.ts'
+import { Drop, Postpone, Transient } from './outcome.ts'
 import { deadLetterQueue, stepMs, waitQueue } from './retry.ts'
 
 /** What became of one message; worth a log line unless it was handled, now or before. */
@@ -61,6 +61,7 @@ export class Pipeline {
   /** Handled, but the link was lost before the ack: acked when they come again, not handled again. */
   readonly #handledButLost = new Set<string>()
   readonly #held = new Set<Timer>()
+  readonly #closing = new AbortController()
   /** When each delivery at work here came, oldest first. */
   readonly #begun = new Set<{ readonly at: number; readonly id: string }>()
   #lastDoneAt: number | undefined
@@ -91,8 +92,9 @@ export class Pipeline {
     return this.#lastDoneAt === undefined ? undefined : this.#options.clock.monotonic() - this.#lastDoneAt
   }
 
-  /** What it holds until its time has come is never handled. */
+  /** What it holds until its time has come is never handled, and what failed for a while is given back. */
   close(): void {
+    this.#closing.abort()
     for (const timer of this.#held) timer.cancel()
     this.#held.clear()
   }
@@ -141,7 +143,9 @@ export class Pipeline {
       if (this.#handledButLost.delete(id)) return { done: true, duplicate: false }
     }
     const once = inbox && key && { inbox, key }
-    const verdict = this.#inTurn(() => attempt({ options: this.#options, handler, delivery, attempt: nth, once }))
+    const verdict = this.#inTurn(() =>
+      attempt({ options: this.#options, handler, delivery, attempt: nth, once, closing: this.#closing.signal }),
+    )
     this.#running.set(id, verdict)
     try {
       return await verdict
@@ -162,7 +166,7 @@ export class Pipeline {
     // Given back already: a copy sent now would be one too many.
     if (!broadcast && (delivery.lost || delivery.settled)) return { type: 'kept', error }
     // A handler cut off by the stop has not failed: the message is given back as it was.
-    if (signal.aborted && !verdict.final) {
+    if ((signal.aborted || error instanceof Transient) && !verdict.final) {
       await delivery.release()
       return { type: 'kept', error }
     }

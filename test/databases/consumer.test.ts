@@ -232,7 +232,7 @@ it.runIf(hasOwnPostgres())('goes on when its database has been away, with every 
   expect(new Set(outcomes)).toEqual(new Set(['handled', 'kept']))
 })
 
-it.runIf(hasOwnPostgres())('gives back what it holds when it is stopped while its database is away', async () => {
+it('gives back at once what it holds when it is stopped while its database is away', async () => {
   const nowhere = new Pool({ connectionString: 'postgres://127.0.0.1:1/none' })
   onTestFinished(() => nowhere.end())
   const { Happened, work } = names()
@@ -241,7 +241,8 @@ it.runIf(hasOwnPostgres())('gives back what it holds when it is stopped while it
   const consumer = await bus.consume(consume(work, { inbox: postgresInbox(nowhere) }, handler))
   await bus.publish(Happened, { n: 1 })
   await waitFor(() => outcomes.includes('kept'), { what: 'a try' })
-  await consumer.stop({ deadlineMs: 600 })
+  // Longer than this test may take.
+  expect(await consumer.stop({ deadlineMs: 300_000 })).toBe(0)
   expect((await below.inspect(work)).messages).toBe(1)
 })
 
