@@ -1,4 +1,4 @@
-import { TopologyError } from '../../core/errors.ts'
+import { CodecError, TopologyError } from '../../core/errors.ts'
 import type { Reply } from './client.ts'
 import { receive, type Received } from './envelope.ts'
 import type { Link } from './link.ts'
@@ -60,7 +60,8 @@ export class Taking {
       async () => (await link.runForBytes('take', JSON.stringify(numbered), String(room))) as Reply[],
       sizeOf,
     )
-    return { answers: replies.map((reply, i) => this.#answer(asks[i]!.queue, reply)), full: sizeOf(replies) >= room }
+    for (const queue of (replies[asks.length] ?? []) as readonly Buffer[]) this.#options.onUnreadable(queue.toString(), unsound())
+    return { answers: asks.map(({ queue }, i) => this.#answer(queue, replies[i]!)), full: sizeOf(replies) >= room }
   }
 
   /** Takes one message for nobody in particular. Rejects with `TopologyError`, or with what Redis answered. */
@@ -104,6 +105,9 @@ export class Taking {
     }
   }
 }
+
+/** What the script puts aside before anybody here sees it. */
+const unsound = (): CodecError => new CodecError('The envelope is no JSON, or nested deeper than the 1000 levels that Redis reads')
 
 /** Bytes of the messages in an answer; their fields are nothing beside them. */
 function sizeOf(replies: readonly Reply[]): number {

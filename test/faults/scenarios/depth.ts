@@ -93,10 +93,10 @@ async function allDie({ connection, worker, raw }: Refusing, kinds: readonly Kin
 export async function deepJson(victim: Reachable, scale: Scale): Promise<Row> {
   const times = scale === 'long' ? 200 : 2
   return withWorker(victim, async (given) => {
-    const { connection, raw } = given
+    const { connection, raw, worker } = given
     await using foreign = await foreignTo(victim.url)
     const putHeaders = (): Promise<void> => foreign.putDeep(work.name, Order.type, DEEP)
-    const unreadable = /(envelope is|field table is) nested deeper than/
+    const unreadable = /(envelope|field table) is (no JSON, or )?nested deeper than/
     const tooDeep = /JSON body is nested deeper than 64 levels/
     const lists = `{"id":"x","lines":${nestedJson(DEEP)}}`
     const objects = `${'{"id":'.repeat(DEEP)}1${'}'.repeat(DEEP)}`
@@ -110,7 +110,8 @@ export async function deepJson(victim: Reachable, scale: Scale): Promise<Row> {
       if (!foreign.takeUnreadable) return ''
       const kept = await foreign.takeUnreadable(work.name)
       expect(kept.filter((text) => text.includes(nestedJson(DEEP)))).toHaveLength(times)
-      return `; ${times} with such headers apart, byte for byte`
+      expect(worker.lines.filter((line) => line.includes(`_omnibus.dead.${work.name}`) && unreadable.test(line))).toHaveLength(times)
+      return `; ${times} with such headers apart, byte for byte, and told of`
     }
     const kinds: readonly Kind[] = [
       ...(victim.readsHeaders || foreign.takeUnreadable ? [] : [{ what: 'headers', put: putHeaders, reason: unreadable }]),

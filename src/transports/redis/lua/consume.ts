@@ -4,7 +4,8 @@
  * Takes messages for several subscriptions, and keeps each in Kombu's books until it is settled, in one step.
  *
  * ARGV[2]: `[[queue, wanted, noAck, consumer, next number]]`, ARGV[3]: bytes after which no more are taken. Answers for each
- * subscription `gone`, where its queue is no more, the text of an error, or a list of fields (of Kombu's hash; '' without ack) and envelopes in turn.
+ * subscription `gone`, where its queue is no more, the text of an error, or a list of fields (of Kombu's hash; '' without ack) and envelopes in turn;
+ * behind them, where there was any, the queue of each message that was put aside.
  */
 export const take = String.raw`
 -- Nothing that is no JSON may get into Kombu's books, where it would stop every Kombu that looks for messages to give back.
@@ -22,7 +23,7 @@ call('HLEN', UNACKED)
 call('ZCARD', INDEX)
 call('LLEN', LETTERS)
 local room = tonumber(ARGV[3])
-local answers = {}
+local answers, aside = {}, {}
 for i, ask in ipairs(cjson.decode(ARGV[2])) do
   local queue, wanted, noAck, consumer, number = ask[1], ask[2], ask[3], ask[4], ask[5]
   local known = definition(queue)
@@ -53,7 +54,9 @@ for i, ask in ipairs(cjson.decode(ARGV[2])) do
             for back = #taken, t, -1 do call('RPUSH', list(queue, step), taken[back]) end
             break
           end
-          if not sound(text) then call('LPUSH', OURS .. 'dead.' .. queue, text)
+          if not sound(text) then
+            call('LPUSH', OURS .. 'dead.' .. queue, text)
+            aside[#aside + 1] = queue
           elseif expired(known, text) then bury(queue, text, 'expired')
           else
             local field = ''
@@ -80,6 +83,7 @@ for i, ask in ipairs(cjson.decode(ARGV[2])) do
     answers[i] = problem and #got == 0 and problem or got
   end
 end
+if #aside > 0 then answers[#answers + 1] = aside end
 return answers
 `
 
