@@ -189,7 +189,7 @@ describe.each(both)('on $name', (broker) => {
       })
       expect(served).toHaveLength(1)
       const isTold = ({ outcome }: { outcome: object }): boolean =>
-        'error' in outcome && String(outcome.error).includes(`; and of its link_error: no queue "${nowhere}" for y`)
+        'error' in outcome && String(outcome.error).includes(`; and of what was to come then: no queue "${nowhere}" for y`)
       await waitFor(() => events.some(isTold), { what: 'what became of it' })
     })
 

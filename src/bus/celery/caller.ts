@@ -9,7 +9,7 @@ import { ClosedError, ConfigError, RequestError } from '../../core/errors.ts'
 import { show } from '../../core/options.ts'
 import type { ResultStore } from '../../core/results.ts'
 import { validateWith } from '../event.ts'
-import { callMessage } from './message.ts'
+import { callMessage } from './outgoing.ts'
 import { finalResultIn, finalResultInText, taskErrorOf, type TaskResult } from './result.ts'
 import { isTask, type Kwargs, type Task } from './task.ts'
 

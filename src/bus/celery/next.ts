@@ -4,7 +4,8 @@ import { PublishError } from '../../core/errors.ts'
 import { derivedId } from '../envelope.ts'
 import { Final } from '../outcome.ts'
 import { type AnswerWays, PUT_MS, storeOf } from './answer.ts'
-import { callMessage, type TaskCall } from './message.ts'
+import type { TaskCall } from './message.ts'
+import { callMessage } from './outgoing.ts'
 import type { ChordSignature, Signature, TaskSignature } from './signature.ts'
 
 /** How a task that comes next gets to its queue. */

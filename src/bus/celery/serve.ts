@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { systemClock } from '../../core/clock.ts'
 import type { Delivery } from '../../core/delivery.ts'
-import { HandlerError, messageOf } from '../../core/errors.ts'
+import { CodecError, HandlerError, messageOf } from '../../core/errors.ts'
 import type { HandlerContext } from '../consume.ts'
 import { validateWith } from '../event.ts'
 import { bounds, type Limit } from '../limits.ts'
@@ -66,19 +66,20 @@ const limitsOf = ({ timeLimitMs, softTimeLimitMs }: TaskCall): readonly Limit[] 
 
 /**
  * Tells whoever waits for it, or for what was to come after it, that a task has failed for good, and sends the calls of its `link_error`.
- * Resolves with the error, which then says which of those have no queue. What is no call of a task has nobody to tell.
+ * Resolves with the error, which then says what of that could not be. What is no call of a task has nobody to tell.
  */
 export async function tellFailure(ways: TaskWays, delivery: Delivery, error: unknown): Promise<unknown> {
   const id = taskIdOf(delivery)
   if (id === undefined) return error
   const next = nextOf(delivery)
-  await tellAll(ways, delivery, next, (each) => failureOf(each, error))
   try {
+    await tellAll(ways, delivery, next, (each) => failureOf(each, error))
     await sendNext(ways, next?.errbacks ?? [], { parent: { id, rootId: rootOf(delivery) }, given: id, reason: 'link_error' })
     return error
   } catch (failure) {
-    if (!(failure instanceof Final)) throw failure
-    return new HandlerError(`${messageOf(error)}; and of its link_error: ${failure.message}`, { cause: error })
+    // Nothing that another try would mend.
+    if (!(failure instanceof Final || failure instanceof CodecError)) throw failure
+    return new HandlerError(`${messageOf(error)}; and of what was to come then: ${failure.message}`, { cause: error })
   }
 }
 

@@ -159,9 +159,9 @@ function optionsIn(options: Fields): SignatureOptions {
     expires: isExpiresRelative ? undefined : timeIn(options, 'expires'),
     timeLimits: [secondsIn(options, 'time_limit'), secondsIn(options, 'soft_time_limit')],
     ignoreResult: options['ignore_result'] === true,
-    callbacks: manyIn(options, 'link'),
-    errbacks: manyIn(options, 'link_error'),
-    chord: options['chord'] ?? null,
+    callbacks: readable(manyIn(options, 'link'), 'link'),
+    errbacks: readable(manyIn(options, 'link_error'), 'link_error'),
+    chord: readable([options['chord'] ?? null], 'chord')[0],
     headers: {
       ...(recordIn(options, 'headers') as Headers),
       ...(stamped.length > 0 && {
@@ -177,6 +177,12 @@ export function tasksOf(signature: Signature): readonly TaskSignature[] {
   if (signature.kind === 'group') return signature.members.flatMap(tasksOf)
   if (signature.kind === 'chord') return tasksOf(signature.body)
   return [signature, ...signature.steps.flatMap(tasksOf)]
+}
+
+/** Refuses now what would be of no use when its time comes. */
+function readable(signatures: readonly unknown[], subject: string): readonly unknown[] {
+  for (const signature of signatures) if (signature !== null) signatureIn(signature, subject)
+  return signatures
 }
 
 /** One is as good as a list of one. */
