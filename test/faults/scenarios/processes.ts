@@ -5,14 +5,15 @@ import { waitFor } from '../../support/wait.ts'
 import { check, faults, noFaults } from '../ledger.ts'
 import { produce } from '../load.ts'
 import { type Row, type Scale, World } from '../world.ts'
-import type { Reachable } from '../victim.ts'
+import type { Reachable, Victim } from '../victim.ts'
 
 const PREFETCH = 50
 
 /** Four consumers, one of which is killed and replaced again and again, in the middle of a share of the messages. */
-export async function consumerStorm(victim: Reachable, scale: Scale): Promise<Row> {
+export async function consumerStorm(victim: Reachable & Pick<Victim, 'hasty'>, scale: Scale): Promise<Row> {
   const { kills, count } = scale === 'long' ? { kills: 40, count: 20_000 } : { kills: 4, count: 1_000 }
-  await using world = new World(victim.url)
+  // The end of a lease is waited for, which is half a minute as it is by default.
+  await using world = new World(scale === 'long' ? victim.url : (victim.hasty ?? victim.url))
   const ledger = world.ledger('producer')
   const consumers: Running[] = []
   let born = 0
