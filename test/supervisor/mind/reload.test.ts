@@ -27,6 +27,17 @@ test('a refused reload gives the addresses back that it had bound', () => {
   expect(driver.commands.findLast(({ type }) => type === 'unbind')).toMatchObject({ except: { web: { bind: ['127.0.0.1:8000'] } } })
 })
 
+test('is over when nothing old is left, and says so then', () => {
+  const driver = running()
+  const old = new Set(driver.children.values())
+  const asked = driver.request({ verb: 'reload' })
+  for (let i = 0; i < 20; i++) for (const child of driver.children.values()) if (!old.has(child)) driver.behave(child)
+  expect(driver.mind.status()).toMatchObject({ generation: 1, reloading: true })
+  expect(driver.replies.has(asked)).toBe(false)
+  driver.settle()
+  expect(driver.replies.get(asked)).toMatchObject({ ok: true, message: 'Reloaded' })
+})
+
 test('an old worker that dies during a reload is replaced at once by one of the old config', () => {
   const driver = running()
   const old = driver.child('web.2')
