@@ -41,7 +41,13 @@ describe('readOptions', () => {
 
   it('shows any value, even one that nobody can write', () => {
     const deep: unknown = JSON.parse(`${'['.repeat(20_000)}${']'.repeat(20_000)}`)
-    expect([deep, 1n, Symbol('s'), Object.create(null)].map(show)).toEqual(['[object Array]', '1', 'Symbol(s)', '{}'])
+    expect([deep, 1n, Symbol('s'), Object.create(null), Buffer.alloc(9)].map(show)).toEqual([
+      '[object Array]',
+      '1',
+      'Symbol(s)',
+      '{}',
+      '9 bytes',
+    ])
     expect([deep, { a: 1 }, 'text', undefined, new Error('why')].map(messageOf)).toEqual([
       'a value that is no error, and cannot be shown',
       'a value that is no error: {"a":1}',
