@@ -24,6 +24,9 @@ const CLUSTER_ID = 1 << 2
 /** Bit 1 means nothing; bit 0 announces a second flag word, which the basic class does not have. */
 const UNKNOWN = 0b11
 
+/** ECMA-262, "Time Values and Time Range". */
+const LAST_MS = 8.64e15
+
 const PERSISTENT = 2
 const TRANSIENT = 1
 
@@ -65,7 +68,7 @@ export function writeProperties(writer: ByteWriter, properties: MessagePropertie
   writer.patch16(at, flags)
 }
 
-/** Reads flags and properties; an expiration that is no number is left out. Throws `ProtocolError` 502. */
+/** Reads flags and properties; an expiration that is no number, and a time that no Date can hold, are left out. Throws `ProtocolError` 502. */
 export function readProperties(buffer: Buffer, start: number = 0, end: number = buffer.length, cache?: StringCache): MessageProperties {
   const reader = new ByteReader(buffer, start, end)
   const flags = readFlags(reader)
@@ -79,7 +82,7 @@ export function readProperties(buffer: Buffer, start: number = 0, end: number = 
   if (flags & REPLY_TO) p.replyTo = reader.shortString()
   if (flags & EXPIRATION) p.expirationMs = milliseconds(reader.shortString())
   if (flags & MESSAGE_ID) p.messageId = reader.shortString()
-  if (flags & TIMESTAMP) p.timestamp = reader.u64() * 1000
+  if (flags & TIMESTAMP) p.timestamp = timeOf(reader.u64())
   if (flags & TYPE) p.type = reader.shortString(cache)
   if (flags & USER_ID) p.userId = reader.shortString()
   if (flags & APP_ID) p.appId = reader.shortString(cache)
@@ -87,6 +90,9 @@ export function readProperties(buffer: Buffer, start: number = 0, end: number = 
   checkEnd(reader)
   return p
 }
+
+/** Some publishers write milliseconds or nanoseconds where seconds belong; the latter could not be written again. */
+const timeOf = (seconds: number): number | undefined => (seconds * 1000 <= LAST_MS ? seconds * 1000 : undefined)
 
 /** What a broker must know of a message to queue it. */
 export interface QueueingProperties {

@@ -193,6 +193,9 @@ describe('properties', () => {
     const bytes = written((writer) => writeProperties(writer, { expirationMs: 60_000, timestamp: 1_700_000_000_999 }))
     expect(bytes).toEqual(hex('0140 05', Buffer.from('60000').toString('hex'), '000000006553f100'))
     expect(readProperties(bytes)).toEqual({ expirationMs: 60_000, timestamp: 1_700_000_000_000 })
+    // Nanoseconds, as some publishers write them.
+    const foreign = written((writer) => writeProperties(writer, { timestamp: 1_700_000_000_000_000_000, type: 't' }))
+    expect(readProperties(foreign)).toEqual({ type: 't' })
   })
 
   it('are read as Kombu writes them', () => {

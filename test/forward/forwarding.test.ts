@@ -98,14 +98,18 @@ describe.each(['the built-in broker', ...Object.keys(shared)])('on %s', (where) 
       const { connection, queue: odd, waiting } = await forwarding(url, { queue: unique('odd'), to: target.url, secret })
       // More than servers read, unless it is left out.
       const many = Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`h${n}`, 'ü'.repeat(1_000)]))
-      await connection.publish(odd, 1, { messageId: 'a\r\nx-evil: 1 ü', headers: { ...many, small: 'kept' } })
-      await connection.publish(odd, 2, { messageId: '' })
+      const timestamp = Number.MAX_SAFE_INTEGER
+      await connection.publish(odd, 1, { messageId: 'a\r\nx-evil: 1 ü', timestamp, headers: { ...many, small: 'kept' } })
+      // Milliseconds, where seconds are expected.
+      await connection.publish(odd, 2, { messageId: '', timestamp: Date.now() * 1_000 })
       await until('both', async () => target.received.length === 2 && (await waiting()) === 0)
       const [first, second] = target.received.toSorted((a, b) => a.body.localeCompare(b.body))
       expect(first?.headers).toMatchObject({ 'ce-id': 'a%0D%0Ax-evil:%201%20%C3%BC', 'x-bus-small': 'kept' })
       expect(first?.headers['webhook-id']).toBe(first?.headers['ce-id'])
       expect(first?.headers).not.toHaveProperty('x-evil')
+      expect(first?.headers).not.toHaveProperty('ce-time')
       expect(second?.headers['ce-id']).toMatch(/^[\w-]{43}$/)
+      expect(second?.headers).not.toHaveProperty('ce-time')
     })
 
     const again: readonly [string, Answer | undefined, number][] = [

@@ -20,7 +20,7 @@ export function headOf(delivery: Delivery, attempt: number): Head & { readonly '
   const attributes: Record<string, string | undefined> = {
     source: uriReference(appId || delivery.exchange || delivery.queue),
     type: typeOf(delivery) || delivery.queue,
-    time: timestamp === undefined ? undefined : new Date(timestamp).toISOString(),
+    time: timestamp === undefined ? undefined : rfc3339(new Date(timestamp)),
     correlationid: correlationId,
   }
   return {
@@ -77,10 +77,16 @@ const percent = (byte: number): string => `%${byte.toString(16).toUpperCase().pa
 /** Names of services and exchanges may hold what no URI does. */
 const uriReference = (name: string): string => encodeURI(name.toWellFormed()).replaceAll('%25', '%')
 
+/** Undefined for what has none there: milliseconds, where a publisher should have written seconds, are beyond the year 9999, or any year at all. */
+function rfc3339(date: Date): string | undefined {
+  const text = Number.isNaN(date.getTime()) ? '' : date.toISOString()
+  return /^\d{4}-/.test(text) ? text : undefined
+}
+
 const isHeaderText = (value: string): boolean => /^[\x20-\x7e]{1,200}$/.test(value)
 
 /** Tables and lists have no form here. */
 function scalar(value: HeaderValue): string | undefined {
-  if (value instanceof Date) return value.toISOString()
+  if (value instanceof Date) return rfc3339(value)
   return ['string', 'number', 'bigint', 'boolean'].includes(typeof value) ? String(value) : undefined
 }
