@@ -84,7 +84,7 @@ describe.each(brokers)('on $name', (broker) => {
           name: 'PublishError',
           reason: 'unroutable',
         })
-        await expect(bus.call(task('sleeps', at), [1], { timeoutMs: 100 })).rejects.toMatchObject({
+        await expect(bus.call(task('sleeps', at), [1], { timeoutMs: 500 })).rejects.toMatchObject({
           name: 'RequestError',
           reason: 'timeout',
         })

@@ -6,6 +6,8 @@ import { waitFor } from './wait.ts'
 export interface RedisCluster extends AsyncDisposable {
   /** The first has all slots, unless they were moved; the others have none. */
   readonly nodes: readonly RedisServer[]
+  /** The node where keys with this hash tag lie; the first where there are none. */
+  holder(tag: string): Promise<RedisServer>
   /** Moves the slot of a hash tag key by key; `between` is awaited before each. */
   moveSlot(tag: string, from: RedisServer, to: RedisServer, between?: () => Promise<void>): Promise<void>
   /** Makes a node the replica of another, and resolves when it has its data. */
@@ -31,6 +33,11 @@ export async function startRedisCluster(size: number): Promise<RedisCluster> {
   }
   return {
     nodes,
+    async holder(tag) {
+      const slot = String(await first.command('CLUSTER', 'KEYSLOT', `{${tag}}`))
+      const counts = await Promise.all(nodes.map((node) => node.command('CLUSTER', 'COUNTKEYSINSLOT', slot)))
+      return nodes[counts.findIndex((count) => Number(count) > 0)] ?? first
+    },
     async moveSlot(tag, from, to, between = async () => undefined) {
       const slot = String(await from.command('CLUSTER', 'KEYSLOT', `{${tag}}`))
       const [source, target] = [await idOf(from), await idOf(to)]

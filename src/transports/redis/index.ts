@@ -32,17 +32,20 @@ export function createRedisTransport(clock: Clock = systemClock, connector: Conn
     async open({ url, ...options }) {
       const address = parseAddress(url)
       const { connectTimeoutMs } = options
-      // Any Sentinel leads to the same master.
-      const name = `${address.master ?? describe(address)}/${address.database}/${address.names.prefix}`
-      const place = places.get(name) ?? newPlace()
-      places.set(name, place)
+      // Any Sentinel leads to the same master, and any node of a cluster to the one with the keys.
+      const placeOf = (cluster: boolean): Place => {
+        const name = `${address.master ?? (cluster ? 'cluster' : describe(address))}/${address.database}/${address.names.prefix}`
+        const place = places.get(name) ?? newPlace()
+        places.set(name, place)
+        return place
+      }
       const late = new AbortController()
       const timer = clock.after(connectTimeoutMs, () =>
         late.abort(new ConnectionError(`${describe(address)} did not open a session within ${connectTimeoutMs} ms`)),
       )
       try {
         const signal = AbortSignal.any([options.signal, late.signal])
-        return await redisSession({ ...options, signal, address, connector, clock, place })
+        return await redisSession({ ...options, signal, address, connector, clock, placeOf })
       } finally {
         timer.cancel()
       }

@@ -63,6 +63,11 @@ export class Link {
     }
   }
 
+  /** It has led to a cluster. */
+  get cluster(): boolean {
+    return this.#dialled.cluster
+  }
+
   /** False once it has died or was closed. */
   get open(): boolean {
     return !this.#over.signal.aborted

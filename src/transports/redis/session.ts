@@ -31,7 +31,8 @@ export interface RedisSessionOptions extends Omit<OpenOptions, 'url'> {
   readonly address: Address
   readonly connector: Connector
   readonly clock: Clock
-  readonly place: Place
+  /** Of where it has led; asked for once. */
+  readonly placeOf: (cluster: boolean) => Place
 }
 
 /** A Redis that does not answer a goodbye in this time gets none. Milliseconds. */
@@ -41,9 +42,10 @@ const GOODBYE_MS = 5_000
 const answerWithin = (heartbeatMs: number, leaseMs: number): number => Math.min(heartbeatMs === 0 ? leaseMs : heartbeatMs, leaseMs) / 4
 
 export async function redisSession(options: RedisSessionOptions): Promise<Session> {
-  const { address, clock, handlers, place } = options
+  const { address, clock, handlers, placeOf } = options
   const { names, pollMs, fanoutPubsub } = address
   const session = `omnibus-${randomBytes(8).toString('hex')}`
+  let begun: Place | undefined
   let state: 'opening' | 'open' | 'closing' | 'closed' | 'destroyed' = 'opening'
   const link = await Link.open({
     ...options,
@@ -51,11 +53,12 @@ export async function redisSession(options: RedisSessionOptions): Promise<Sessio
     warned: (reason) => handlers.warned?.(`${describe(address)}: ${reason}`),
     answerWithinMs: answerWithin(options.heartbeatMs, address.leaseMs),
     died(reason) {
-      place.orphans.add(session)
+      begun?.orphans.add(session)
       // Else opening it rejects.
       if (state !== 'opening') handlers.died(reason)
     },
   })
+  const place = (begun = placeOf(link.cluster))
   const keeper = new Keeper({
     link,
     address,
