@@ -7,7 +7,15 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 const VERSION = '26.10.0'
-const PROCESSES = ['test/supervisor', 'test/worker', 'test/event-bus', 'test/storm', 'test/dev', 'test/faults/supervisor.test.ts']
+const PROCESSES = [
+  'test/config',
+  'test/supervisor',
+  'test/worker',
+  'test/event-bus',
+  'test/storm',
+  'test/dev',
+  'test/faults/supervisor.test.ts',
+]
 
 const root = join(import.meta.dirname, '..')
 const folder = join(root, 'node_modules', '.cache', `node-${VERSION}`)
