@@ -27,7 +27,8 @@ export function inFull(given: string, base: string): string {
 
 /** Only processes of this machine reach it; a unix socket, what its folder allows. `given` in full. */
 export function isLoopback(given: string): boolean {
-  return /^(unix:|localhost:|127\.|\[::1\]:)/.test(given)
+  // A name may begin with 127., and lead anywhere.
+  return /^(unix:|localhost:|127(\.\d{1,3}){3}:|\[::1\]:)/.test(given)
 }
 
 /** An IP address, or a network as `10.0.0.0/8`. */

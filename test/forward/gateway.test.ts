@@ -177,9 +177,10 @@ test('other machines need a token, browsers on this one too, and the command say
     return command.lines.join('\n')
   }
   expect(await refused()).toContain('--to: expected the URL messages are sent to, or --listen, got neither')
-  expect(await refused('--listen', '0.0.0.0:1')).toContain(
-    '--listen-token-file: expected a token, since 0.0.0.0:1 can be reached from other machines',
-  )
+  for (const listen of ['0.0.0.0:1', '127.evil.example:1'])
+    expect(await refused('--listen', listen)).toContain(
+      `--listen-token-file: expected a token, since ${listen} can be reached from other machines`,
+    )
   expect(await refused('--to', 'http://0.0.0.0:5000')).toMatch(
     /--to: expected an address.*\n.*--queue: expected the queue whose messages are sent, got nothing/,
   )
