@@ -1,72 +1,12 @@
-/** Fanout exchanges as topics of SNS, on an emulator, which lets every topic into every queue and shows no rights: those are answered by the gate. */
-import { SNS } from '@aws-sdk/client-sns'
-import { SQS } from '@aws-sdk/client-sqs'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { Connection as OwnConnection } from '../../src/core/connection.ts'
-import { type Connection, type ConnectionOptions, type Exchange, bind, exchange, queue } from '../../src/index.ts'
-import { createSqsTransport } from '../../src/transports/sqs/index.ts'
+/** Fanout exchanges as topics of SNS, on an emulator, which lets every topic into every queue. */
+import { describe, expect, it } from 'vitest'
+import { type Connection, type Exchange, bind, queue } from '../../src/index.ts'
 import { ownerTags } from '../../src/transports/sqs/tags.ts'
-import { type SqsEmulator, startSqs } from '../support/sqs.ts'
 import { waitFor } from '../support/wait.ts'
-import { type Gate, openGate, type Refusal } from './gate.ts'
-
-let emulator: SqsEmulator
-let gate: Gate
-/** Another team's clients. */
-let sqs: SQS
-let sns: SNS
-
-beforeAll(async () => {
-  emulator = await startSqs()
-  gate = await openGate(emulator.endpoint)
-  const settings = { endpoint: emulator.endpoint, region: 'us-east-1', credentials: { accessKeyId: 'key', secretAccessKey: 'secret' } }
-  sqs = new SQS(settings)
-  sns = new SNS(settings)
-})
-afterAll(async () => {
-  sqs.destroy()
-  sns.destroy()
-  await gate[Symbol.asyncDispose]()
-  await emulator[Symbol.asyncDispose]()
-})
-
-let count = 0
-const unique = (name: string): string => `${name}.${++count}`
-const fanout = (name = unique('news')): Exchange => exchange(name, { type: 'fanout' })
-const mapped = (name: string): string => name.replaceAll('.', '-')
-const topicArn = (name: string): string => `arn:aws:sns:us-east-1:000000000000:${mapped(name)}`
-const queueArn = (name: string): string => `arn:aws:sqs:us-east-1:000000000000:${mapped(name)}`
-
-/** As another process: what one declares, no other knows of but through SQS and SNS. */
-function connection(parameters = '', options: ConnectionOptions = {}): Connection {
-  const transport = createSqsTransport()
-  const url = new URL(`sqs://key:secret@${gate.host}/?wait_time_seconds=0&polling_interval=0.02&supports_fanout=true&${parameters}`)
-  const opened = new OwnConnection([url], async () => transport, { backoff: { minMs: 10, maxMs: 50 }, ...options })
-  onTestFinished(() => opened.close({ deadlineMs: 1_000 }))
-  return opened
-}
-
-async function bound(on: Connection, ...to: readonly Exchange[]): Promise<string> {
-  const name = unique('bound')
-  await on.declare(queue(name, { bindings: to.map((one) => bind(one)) }))
-  return name
-}
+import { bound, connection, emulator, fanout, gate, held, mapped, queueArn, sns, sqs, topicArn, unique } from './sns.ts'
 
 const subscribed = async (topic: Exchange): Promise<(string | undefined)[]> =>
   ((await sns.listSubscriptionsByTopic({ TopicArn: topicArn(topic.name) })).Subscriptions ?? []).map(({ Endpoint }) => Endpoint)
-
-const held = (name: string) => emulator.server.inspectQueue(mapped(name))!.messages.ready
-
-function refusing(action: string, refusal: Refusal | 'cut'): void {
-  gate.refuse(action, refusal)
-  onTestFinished(() => gate.refuse(action, undefined))
-}
-
-const denied = (action: string): Refusal => ({
-  status: 403,
-  type: 'AuthorizationError',
-  message: `User: me is not authorized to perform: SNS:${action}`,
-})
 
 async function policyOf(name: string): Promise<{ Statement: Record<string, unknown>[] }> {
   const { QueueUrl } = await sqs.getQueueUrl({ QueueName: mapped(name) })
@@ -252,79 +192,5 @@ describe('predefined exchanges', () => {
     })
     await expect(on.delete(news)).rejects.toMatchObject({ replyCode: 403 })
     expect(gate.asked.slice(from).filter((action) => /(Create|Delete)Topic/.test(action))).toEqual([])
-  })
-})
-
-describe('what SNS refuses', () => {
-  it.each(['CreateTopic', 'Subscribe'])('%s: tells which right is missing', async (action) => {
-    refusing(action, denied(action))
-    const news = fanout()
-    const declared = connection().declare(queue(unique('bound'), { bindings: [bind(news)] }))
-    await expect(declared).rejects.toMatchObject({
-      replyCode: 403,
-      message: expect.stringMatching(new RegExp(`${mapped(news.name).replace('-', '.')}.*not authorized to perform: SNS:${action}`)),
-    })
-  })
-
-  it.each<[string, Refusal, string, RegExp]>([
-    ['a right', denied('Publish'), 'refused', /topic "news-\d+".*SNS:Publish/],
-    ['too many requests', { status: 400, type: 'Throttled', message: 'Rate exceeded' }, 'nacked', /Rate exceeded/],
-    ['the key of its encryption', { status: 400, type: 'KMSDisabled', message: 'no key for you' }, 'refused', /no key/],
-  ])('a publish for %s: rejects by name', async (_, refusal, reason, message) => {
-    const news = fanout()
-    const on = connection()
-    const name = await bound(on, news)
-    refusing('PublishBatch', refusal)
-    await expect(on.publish(news, '', 'm')).rejects.toMatchObject({ reason, message: expect.stringMatching(message) })
-    gate.refuse('PublishBatch', undefined)
-    await on.publish(news, '', 'm')
-    expect(held(name)).toHaveLength(1)
-  })
-
-  it('what is too large, and has too many attributes to be given to anybody', async () => {
-    const news = fanout()
-    const on = connection()
-    const name = await bound(on, news)
-    const attributes = Object.fromEntries(Array.from({ length: 11 }, (_, n) => [`a${n}`, 'x']))
-    const all = await Promise.allSettled([
-      on.publish(news, '', 'before'),
-      on.publish(news, '', Buffer.alloc(200_000)),
-      on.publish(news, '', 'm', { headers: { message_attributes: attributes } }),
-      on.publish(news, '', 'after'),
-    ])
-    expect(all.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled'])
-    expect(all[1]).toMatchObject({ reason: { message: expect.stringMatching(/takes 26\d{4} bytes/) } })
-    expect(all[2]).toMatchObject({ reason: { message: expect.stringContaining('at most 10 attributes') } })
-    expect(held(name)).toHaveLength(2)
-  })
-
-  it('whether anybody is subscribed: then somebody is', async () => {
-    refusing('ListSubscriptionsByTopic', denied('ListSubscriptionsByTopic'))
-    const on = connection()
-    expect(await on.publish(fanout(), '', 'm')).toEqual({ routed: true })
-  })
-
-  it('a topic that is gone is unroutable, and made again by the next', async () => {
-    const news = fanout()
-    const on = connection()
-    const name = await bound(on, news)
-    await sns.deleteTopic({ TopicArn: topicArn(news.name) })
-    await expect(on.publish(news, '', 'lost')).rejects.toMatchObject({ reason: 'unroutable' })
-    await on.declare(queue(name, { bindings: [bind(news)] }))
-    expect(await on.publish(news, '', 'm')).toEqual({ routed: true })
-    expect((await on.get(name))?.payload).toBe('m')
-  })
-
-  it('by a cut is published again, within its deadline', async () => {
-    const news = fanout()
-    const downs: unknown[] = []
-    const on = connection('', { onEvent: (event) => void (event.type === 'down' && downs.push(event)) })
-    await bound(on, news)
-    gate.refuse('PublishBatch', 'cut')
-    onTestFinished(() => gate.refuse('PublishBatch', undefined))
-    const publishing = on.publish(news, '', 'm')
-    await waitFor(() => downs.length > 0, { what: 'the link to go' })
-    gate.refuse('PublishBatch', undefined)
-    expect(await publishing).toEqual({ routed: true })
   })
 })
